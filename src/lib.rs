@@ -1,0 +1,1 @@
+//! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
