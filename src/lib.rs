@@ -1,1 +1,8 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
+
+pub mod lanes;
+/// Stand-in until the protocol room is merged.
+pub mod protocol {
+    /// A transaction id, signed as on the wire.
+    pub type Zxid = i64;
+}
