@@ -1,1 +1,4 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
+
+pub mod auth;
+pub mod protocol;
