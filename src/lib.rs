@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md is the map. Rooms, in the order of their arrows:
 //! `jute ← protocol ← txn ← tree ← prepare ← ensemble`; `shard` and `ensemble` meet in `lanes`.
 
+pub mod auth;
 pub mod jute;
 pub mod lanes;
 pub mod protocol;
