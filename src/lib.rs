@@ -1,1 +1,3 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
+
+pub mod config;
