@@ -4,6 +4,7 @@
 //! `jute ← protocol ← txn ← tree ← prepare ← ensemble`; `shard` and `ensemble` meet in `lanes`.
 
 pub mod auth;
+pub mod config;
 pub mod jute;
 pub mod lanes;
 pub mod protocol;
