@@ -1,6 +1,7 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
 
 pub mod lanes;
+pub mod reactor;
 /// Stand-in until the protocol room is merged.
 pub mod protocol {
     /// A transaction id, signed as on the wire.
