@@ -1,1 +1,2 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
+pub mod log;
