@@ -4,3 +4,4 @@ pub mod auth;
 pub mod jute;
 pub mod protocol;
 pub mod txn;
+pub mod watch;
