@@ -9,3 +9,4 @@ pub mod jute;
 pub mod lanes;
 pub mod protocol;
 pub mod txn;
+pub mod watch;
