@@ -4,9 +4,12 @@
 //! `jute ← protocol ← txn ← tree ← prepare ← ensemble`; `shard` and `ensemble` meet in `lanes`.
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod jute;
 pub mod lanes;
+pub mod metrics;
 pub mod protocol;
+pub mod shard;
 pub mod txn;
 pub mod watch;
