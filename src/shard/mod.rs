@@ -380,7 +380,7 @@ impl State {
     }
 
     fn publish_watch_count(&self) {
-        self.links.watch_count.store(self.watches.len() as u64, Ordering::Relaxed);
+        self.links.watch_count.store(self.watches.counts().all_watches as u64, Ordering::Relaxed);
     }
 
     /// Takes a connection out of the table so that it and the shard can be changed together.

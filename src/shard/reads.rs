@@ -271,13 +271,13 @@ impl State {
         kind: WatchKind,
     ) -> Result<(), ErrorCode> {
         match self.watches.add(conn.id.index, path, kind) {
-            Ok(()) => {
+            Ok(_) => {
                 self.publish_watch_count();
                 Ok(())
             }
             Err(full) => {
                 self.complain(format_args!("{}: {full}", conn.peer));
-                Err(ErrorCode::SystemError)
+                Err(ErrorCode::ThrottledOp)
             }
         }
     }

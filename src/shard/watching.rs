@@ -3,14 +3,14 @@
 
 use crate::jute::Decoder;
 use crate::protocol::{
-    AddWatchMode, AddWatchRequest, CheckWatchesRequest, ErrorCode, EventType, OpCode,
-    RemoveWatchesRequest, SetWatches, SetWatches2, WatcherType, put_event,
+    AddWatchMode, AddWatchRequest, CheckWatchesRequest, ErrorCode, OpCode, RemoveWatchesRequest,
+    SetWatches, SetWatches2, WatcherType, put_event,
 };
 use crate::reactor::Io;
-use crate::watch::WatchKind;
+use crate::watch::{NodeZxids, Removed, Rewatch, WatchKind};
 
 use super::State;
-use super::conn::Conn;
+use super::conn::{Conn, Phase};
 use super::reads::Refusal;
 
 /// The zxid of an event that no transaction caused just now (`WatchedEvent.NO_ZXID`).
@@ -59,7 +59,7 @@ impl State {
         let kind = WatcherType::from_i32(r.kind).ok_or(ErrorCode::MarshallingError)?;
         let removed = self.watches.remove(conn.id.index, r.path, kind);
         self.publish_watch_count();
-        if removed { Ok(()) } else { Err(ErrorCode::NoWatcher.into()) }
+        if removed == Removed::Yes { Ok(()) } else { Err(ErrorCode::NoWatcher.into()) }
     }
 
     /// setWatches and setWatches2: what happened since `relative_zxid` is told at once, before the answer; the
@@ -72,66 +72,39 @@ impl State {
         body: &[u8],
     ) -> Result<(), Refusal> {
         let mut d = Decoder::new(body);
-        let r = if op == OpCode::SetWatches2 {
-            SetWatches2::decode(&mut d)?
+        if op == OpCode::SetWatches2 {
+            let r = SetWatches2::decode(&mut d)?;
+            self.rewatch(io, conn, &Rewatch::from(&r))
         } else {
             let r = SetWatches::decode(&mut d)?;
-            SetWatches2 {
-                relative_zxid: r.relative_zxid,
-                data_watches: r.data_watches,
-                exist_watches: r.exist_watches,
-                child_watches: r.child_watches,
-                persistent_watches: Vec::new(),
-                persistent_recursive_watches: Vec::new(),
+            self.rewatch(io, conn, &Rewatch::from(&r))
+        }
+    }
+
+    fn rewatch<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        lists: &Rewatch<'_>,
+    ) -> Result<(), Refusal> {
+        let (reader, zxid, id) = (&self.reader, self.zxid, conn.id);
+        let node = |path: &str| {
+            let stat = reader.get(path, zxid)?.stat();
+            Some(NodeZxids { mzxid: stat.mzxid, pzxid: stat.pzxid })
+        };
+        let tell = |event, path: &str| {
+            if let Some(out) = io.out(id) {
+                put_event(out, NO_ZXID, event, path);
             }
         };
-        for path in &r.data_watches {
-            let missed = match self.reader.get(path, self.zxid).map(|n| n.stat().mzxid) {
-                None => Some(EventType::NodeDeleted),
-                Some(mzxid) if mzxid > r.relative_zxid => Some(EventType::NodeDataChanged),
-                Some(_) => None,
-            };
-            self.catch_up(io, conn, missed, path, WatchKind::Data)?;
-        }
-        for path in &r.exist_watches {
-            let there = self.reader.get(path, self.zxid).is_some();
-            let missed = there.then_some(EventType::NodeCreated);
-            self.catch_up(io, conn, missed, path, WatchKind::Exist)?;
-        }
-        for path in &r.child_watches {
-            let missed = match self.reader.get(path, self.zxid).map(|n| n.stat().pzxid) {
-                None => Some(EventType::NodeDeleted),
-                Some(pzxid) if pzxid > r.relative_zxid => Some(EventType::NodeChildrenChanged),
-                Some(_) => None,
-            };
-            self.catch_up(io, conn, missed, path, WatchKind::Child)?;
-        }
-        for path in &r.persistent_watches {
-            self.watch(conn, path, WatchKind::Persistent)?;
-        }
-        for path in &r.persistent_recursive_watches {
-            self.watch(conn, path, WatchKind::PersistentRecursive)?;
+        let outcome = self.watches.rewatch(id.index, lists, node, tell);
+        self.publish_watch_count();
+        if let Err(full) = outcome {
+            // Part of the watches is set, and no client expects this to fail: it starts afresh elsewhere.
+            self.complain(format_args!("closed {}: {full}", conn.peer));
+            conn.phase = Phase::Closing;
+            io.close(id, false);
         }
         Ok(())
     }
-
-    fn catch_up<I: Io>(
-        &mut self,
-        io: &mut I,
-        conn: &Conn,
-        missed: Option<EventType>,
-        path: &str,
-        kind: WatchKind,
-    ) -> Result<(), Refusal> {
-        match missed {
-            Some(event) => {
-                if let Some(out) = io.out(conn.id) {
-                    put_event(out, NO_ZXID, event, path);
-                }
-                Ok(())
-            }
-            None => Ok(self.watch(conn, path, kind)?),
-        }
-    }
 }
-
