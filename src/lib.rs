@@ -3,5 +3,6 @@
 pub mod auth;
 pub mod jute;
 pub mod protocol;
+pub mod session;
 pub mod txn;
 pub mod watch;
