@@ -24,7 +24,6 @@ mod lock;
 mod recover;
 pub mod segment;
 mod spares;
-mod standin;
 pub mod testing;
 #[cfg(test)]
 mod tests;
@@ -36,8 +35,7 @@ pub use error::{BoxError, Fatal, LogError};
 pub use lock::DirLock;
 pub use recover::{CutReport, LogTail, Recovered, recover, recover_in};
 pub use spares::{SpareMaker, SpareThread};
-pub use standin::{AlignedBuf, LogFile};
 pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer, open};
 
-/// A transaction's number: epoch in the upper half, counter in the lower.
-pub type Zxid = i64;
+use crate::protocol::Zxid;
+use crate::reactor::{AlignedBuf, LogFile};

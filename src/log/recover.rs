@@ -275,6 +275,9 @@ impl<'a, 'v, F: SegmentFile> Walk<'a, 'v, F> {
         match header.kind {
             Kind::Start => {
                 let start = Start::read(frame.body).map_err(wrong)?;
+                if start.continues_zxid > self.limit {
+                    return Ok(false);
+                }
                 (last_zxid, log_id) = (start.continues_zxid, start.log_id);
             }
             Kind::Batch => {
@@ -389,8 +392,8 @@ fn damaged<F: SegmentFile>(
 ) -> LogError {
     let (at, offset) = end.map_or((0, 0), |e| (e.at, e.offset));
     let (mut bad, mut bad_offset) = (&segments[at], offset);
-    // A frame that would not have fitted any more stands at the front of the next segment.
-    if offset >= bad.bytes
+    // A frame that did not fit any more stands at the front of the next segment.
+    if is_blank(bad, offset)
         && let Some(next) = segments.get(at + 1)
     {
         (bad, bad_offset) = (next, 0);
@@ -403,6 +406,12 @@ fn damaged<F: SegmentFile>(
         later_offset,
         last_zxid,
     }
+}
+
+/// Was nothing written at `offset`, or is it the end of the file?
+fn is_blank<F: SegmentFile>(segment: &Segment<F>, offset: u64) -> bool {
+    let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
+    reader.sector_is_zero(offset).unwrap_or(false)
 }
 
 /// What is wrong with the frame at `offset`, in words.

@@ -3,7 +3,7 @@
 use crate::log::AlignedBuf;
 use crate::log::Zxid;
 use crate::log::body::Start;
-use crate::log::disk::{LogDir, SegmentFile, zeroed};
+use crate::log::disk::{LogDir, SegmentFile};
 use crate::log::error::LogError;
 use crate::log::frame::{self, Frame, FrameError, Header, Kind, SECTOR};
 
@@ -125,7 +125,8 @@ pub(crate) struct Reader<F> {
 impl<F: SegmentFile> Reader<F> {
     /// A reader that takes `chunk` bytes (whole sectors) at a time.
     pub fn new(file: F, name: String, bytes: u64, chunk: usize) -> Reader<F> {
-        let buf = zeroed(chunk);
+        let chunk = chunk.min(bytes as usize).max(SECTOR);
+        let buf = AlignedBuf::with_capacity(chunk);
         Reader { file, name, bytes, chunk, buf, at: 0, filled: 0 }
     }
 

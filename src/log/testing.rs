@@ -29,9 +29,13 @@ struct State {
     on_the_way: Vec<OnTheWay>,
     next_file: u64,
     bytes_max: Option<u64>,
-    writes_fail: bool,
+    /// Changes that still succeed before the process dies.
+    changes_left: Option<u64>,
+    /// Which pieces of the synchronous write arrive that it dies in.
+    torn: u64,
 }
 
+#[derive(Clone)]
 struct OnTheWay {
     token: u64,
     file: u64,
@@ -61,9 +65,13 @@ impl SimDir {
         self.lock().bytes_max = bytes;
     }
 
-    /// From now on synchronous writes fail, or do so no longer.
-    pub fn fail_writes(&self, fail: bool) {
-        self.lock().writes_fail = fail;
+    /// The process dies in its change number `changes` from now (of names or by synchronous
+    /// writes): that one fails, a write arriving in the pieces whose bits are set in `torn`, and
+    /// so does every later one. `None`: it lives again.
+    pub fn die_after(&self, changes: Option<u64>, torn: u64) {
+        let mut state = self.lock();
+        state.changes_left = changes;
+        state.torn = torn;
     }
 
     /// Takes a write as the reactor would.
@@ -93,9 +101,10 @@ impl SimDir {
     }
 
     /// The power fails: of each write on its way only those pieces arrive that `arrives(token,
-    /// piece)` lets through, and names that were not synced are lost.
-    pub fn crash(&self, arrives: &mut dyn FnMut(u64, usize) -> bool) {
+    /// piece)` lets through; names that were not synced are lost unless `names_arrive`.
+    pub fn crash(&self, names_arrive: bool, arrives: &mut dyn FnMut(u64, usize) -> bool) {
         let mut state = self.lock();
+        state.changes_left = None;
         for write in std::mem::take(&mut state.on_the_way) {
             for (piece, bytes) in write.bytes.chunks(PIECE).enumerate() {
                 if arrives(write.token, piece) {
@@ -104,6 +113,9 @@ impl SimDir {
                     let _ = state.put(write.file, offset, bytes);
                 }
             }
+        }
+        if names_arrive {
+            state.synced_names = state.names.clone();
         }
         state.names = state.synced_names.clone();
     }
@@ -120,6 +132,11 @@ impl SimDir {
             to.next_file = state.next_file;
         }
         copy
+    }
+
+    /// Copies what is on its way in `from`, of which this directory is a copy.
+    pub fn take_on_the_way(&self, from: &SimDir) {
+        self.lock().on_the_way = from.lock().on_the_way.clone();
     }
 
     /// Changes bytes of a file as rot would; `false` if there is no such file.
@@ -145,6 +162,18 @@ impl State {
         Ok(())
     }
 
+    /// Counts a change; an error if the process has died.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            Some(0) => Err(io::Error::other("the process is dead")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn id(&self, name: &str) -> io::Result<u64> {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -163,6 +192,7 @@ impl LogDir for SimDir {
 
     fn create_zeroed(&self, name: &str, bytes: u64) -> io::Result<SimFile> {
         let mut state = self.lock();
+        state.change()?;
         let used: u64 = state.names.values().map(|id| state.files[id].len() as u64).sum();
         if state.bytes_max.is_some_and(|max| used + bytes > max) {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
@@ -176,6 +206,7 @@ impl LogDir for SimDir {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.lock();
+        state.change()?;
         let id = state.id(from)?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), id);
@@ -184,6 +215,7 @@ impl LogDir for SimDir {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
+        state.change()?;
         state.id(name)?;
         state.names.remove(name);
         Ok(())
@@ -191,6 +223,7 @@ impl LogDir for SimDir {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.lock();
+        state.change()?;
         state.synced_names = state.names.clone();
         Ok(())
     }
@@ -213,9 +246,16 @@ impl SegmentFile for SimFile {
 
     fn write_at(&self, offset: u64, buf: &AlignedBuf) -> io::Result<()> {
         let mut state = self.dir.lock();
-        if state.writes_fail {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+        let last = state.changes_left == Some(0) && state.torn != 0;
+        if last {
+            let torn = std::mem::take(&mut state.torn);
+            for (piece, bytes) in buf.chunks(PIECE).enumerate() {
+                if torn >> (piece % 64) & 1 == 1 {
+                    state.put(self.id, offset + (piece * PIECE) as u64, bytes)?;
+                }
+            }
         }
+        state.change()?;
         state.put(self.id, offset, buf)
     }
 }
