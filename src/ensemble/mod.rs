@@ -33,7 +33,7 @@ use crate::log::{self, LogError, Room, Seal};
 use crate::prepare::{Output, PrepareConfig};
 use crate::protocol::Zxid;
 use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker};
-use crate::session::Registry;
+use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
 use crate::tree::TreeWriter;
 
 use batch::{Batch, shard_bit};
@@ -55,16 +55,16 @@ pub struct ShardEnd {
 pub struct CoreConfig {
     /// What preparing a request depends on.
     pub prepare: PrepareConfig,
-    /// Smallest session timeout that is granted.
-    pub min_session_timeout_ms: i32,
-    /// Largest session timeout that is granted.
-    pub max_session_timeout_ms: i32,
+    /// Session timeouts that are granted.
+    pub timeouts: TimeoutBounds,
+    /// Sessions at the most; a new one beyond is refused, known ones go on.
+    pub sessions_max: usize,
     /// How often containers and TTL nodes are looked through.
     pub container_check_interval_ms: u64,
     /// How many of them may go in a minute.
     pub container_max_per_minute: u32,
     /// A container that never had a child goes after this long; 0: never.
-    pub container_max_never_used_ms: u64,
+    pub container_max_never_used_ms: i64,
     /// A log write that takes longer ends the process: better gone than holding its clients on a hung disk.
     pub log_write_limit_ns: u64,
 }
@@ -88,7 +88,9 @@ pub struct EnsembleCore {
     log: log::Writer,
     shards: Vec<ShardEnd>,
     commits: CommitTx,
-    registry: Registry,
+    registry: SessionRegistry,
+    session_ids: SessionIds,
+    expiry: Expiry,
     identities: Arc<IdentityTable>,
     known_identities: IdentityCache,
     /// The last zxid given to a transaction.
@@ -115,7 +117,8 @@ impl EnsembleCore {
         log: log::Writer,
         shards: Vec<ShardEnd>,
         commits: CommitTx,
-        registry: Registry,
+        registry: SessionRegistry,
+        session_ids: SessionIds,
         identities: Arc<IdentityTable>,
         last_zxid: Zxid,
     ) -> EnsembleCore {
@@ -127,6 +130,8 @@ impl EnsembleCore {
             shards,
             commits,
             registry,
+            session_ids,
+            expiry: Expiry::default(),
             identities,
             known_identities: IdentityCache::default(),
             last_zxid,
@@ -158,10 +163,17 @@ impl EnsembleCore {
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.wall_ms = crate::process::wall_clock_ms();
         self.publish(io);
+        let due = io.now_ns() >= self.next_tick_ns;
+        // Read before the requests are taken: what a pass found has been sent by the time its clock says so, so an
+        // expiry judged by these times overlooks nothing (R9).
+        let passes_ms: Vec<u64> = match due {
+            true => self.shards.iter().map(|s| s.passes.start_ns() / 1_000_000).collect(),
+            false => Vec::new(),
+        };
         self.take_requests(io);
-        if io.now_ns() >= self.next_tick_ns {
+        if due {
             self.next_tick_ns = io.now_ns() + TICK_NS;
-            self.tick(io.now_ns() / 1_000_000);
+            self.tick(io.now_ns() / 1_000_000, &passes_ms);
         }
         self.submit(io);
         self.publish(io);
@@ -213,7 +225,7 @@ impl EnsembleCore {
         match request.kind {
             RequestKind::Client => self.client_request(shard, request),
             RequestKind::Connect => self.connect(shard, request, io.now_ns() / 1_000_000),
-            RequestKind::Disconnect => self.disconnect(shard, request),
+            RequestKind::Disconnect => self.disconnect(request),
             RequestKind::Word => self.word(shard, request),
             RequestKind::Release => self.identities.release(request.identities),
         }

@@ -4,16 +4,19 @@
 use std::collections::VecDeque;
 
 use crate::jute::Encode;
-use crate::prepare;
-use crate::protocol::{EphemeralType, OpCode};
+use crate::prepare::{ReapConfig, reap_candidates};
+use crate::protocol::OpCode;
 
 use super::{CoreConfig, EnsembleCore};
+
+/// Nodes found in one look; the next look finds the rest.
+const CANDIDATES_MAX: usize = 100_000;
 
 /// What is due to be looked for, and what was found.
 pub(super) struct Reaper {
     interval_ms: u64,
     pause_ms: u64,
-    never_used_ms: u64,
+    config: ReapConfig,
     next_look_ms: u64,
     next_delete_ms: u64,
     candidates: VecDeque<String>,
@@ -24,7 +27,10 @@ impl Reaper {
         Reaper {
             interval_ms: config.container_check_interval_ms.max(1),
             pause_ms: 60_000 / u64::from(config.container_max_per_minute.max(1)),
-            never_used_ms: config.container_max_never_used_ms,
+            config: ReapConfig {
+                never_used_ms_max: config.container_max_never_used_ms,
+                candidates_max: CANDIDATES_MAX,
+            },
             next_look_ms: 0,
             next_delete_ms: 0,
             candidates: VecDeque::new(),
@@ -50,48 +56,16 @@ impl EnsembleCore {
     }
 
     fn find_candidates(&mut self) {
-        if !self.reaper.candidates.is_empty() {
-            return;
+        if self.reaper.candidates.is_empty() {
+            let found = reap_candidates(&self.tree, &self.reaper.config, self.wall_ms);
+            self.reaper.candidates = found.into();
         }
-        let mut found = VecDeque::new();
-        for path in self.tree.containers() {
-            if let Some(node) = self.tree.get(&path) {
-                let stat = node.stat_persisted();
-                let unused = self.wall_ms - stat.mtime_ms;
-                let never_used_ms = self.reaper.never_used_ms;
-                // A container that has had no child yet is kept: its maker is about to use it.
-                let due = stat.cversion > 0
-                    || (never_used_ms != 0 && unused > never_used_ms.min(i64::MAX as u64) as i64);
-                if node.num_children() == 0 && due {
-                    found.push_back(path.to_string());
-                }
-            }
-        }
-        for path in self.tree.ttl_nodes() {
-            if let Some(node) = self.tree.get(&path)
-                && node.num_children() == 0
-                && let EphemeralType::Ttl(ttl_ms) = EphemeralType::of(node.raw_owner(), true)
-                && ttl_ms != 0
-                && self.wall_ms - node.stat_persisted().mtime_ms > ttl_ms
-            {
-                found.push_back(path.to_string());
-            }
-        }
-        self.reaper.candidates = found;
     }
 
     fn delete_container(&mut self, path: &str) {
-        tracing::info!("attempting to delete the unused container or TTL node {path}");
+        tracing::info!("deleting the unused container or expired TTL node {path}");
         let mut body = Vec::new();
         body.put_str(path);
-        let request = prepare::Request {
-            session_id: 0,
-            cxid: 0,
-            op: OpCode::DeleteContainer,
-            body: &body,
-            identities: &[],
-            now_ms: self.wall_ms,
-        };
-        self.order(&request, None);
+        self.order(&self.own_request(0, OpCode::DeleteContainer, &body), None);
     }
 }

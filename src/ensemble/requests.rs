@@ -4,7 +4,7 @@ use crate::jute::{Decoder, Encode};
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
 use crate::lanes::request::Request;
 use crate::log::Room;
-use crate::prepare;
+use crate::prepare::{self, Outcome};
 use crate::protocol::{ErrorCode, GetEphemeralsRequest, OpCode, SyncRequest};
 
 use super::EnsembleCore;
@@ -12,12 +12,9 @@ use super::batch::shard_bit;
 
 impl EnsembleCore {
     pub(super) fn client_request(&mut self, shard: usize, request: &Request<'_>) {
-        if !self.registry.owns(request.session_id, shard as u16, request.conn) {
-            // The session has moved to another connection, or is gone: this one is being closed. Nothing of it
-            // may be ordered behind what the session's present connection does.
-            let err = ErrorCode::SessionMoved.code();
-            let kind = EntryKind::ReplyAndClose;
-            self.answer(shard, kind, request.conn, request.cxid, err, |_| {});
+        if self.registry.check(request.slot, request.session_id, request.generation).is_err() {
+            // The session has moved to another connection, or is gone, and this connection was told to go when that
+            // happened. Nothing of it may be ordered behind what the session's present connection does.
             return;
         }
         match OpCode::from_i32(request.op) {
@@ -50,12 +47,9 @@ impl EnsembleCore {
             "" | "/" => "",
             _ => r.prefix_path,
         };
-        let paths: Vec<String> = self
-            .tree
-            .ephemerals(request.session_id)
-            .map(|p| p.to_string())
-            .filter(|p| p.starts_with(prefix))
-            .collect();
+        let mut paths: Vec<String> =
+            self.tree.ephemerals(request.session_id).map(|node| node.path()).collect();
+        paths.retain(|p| p.starts_with(prefix));
         self.answer(shard, kind, conn, cxid, 0, |out| {
             out.put_count(paths.len());
             for path in &paths {
@@ -71,13 +65,15 @@ impl EnsembleCore {
             return self.answer(shard, kind, request.conn, request.cxid, err, |_| {});
         }
         let known = self.known_identities.get(&self.identities, request.identities);
-        let identities = known.cloned().expect("a list is released behind the last request that carries it");
+        let identities = known.cloned();
         let prepared = prepare::Request {
             session_id: request.session_id,
             cxid: request.cxid,
             op,
             body: request.body,
-            identities: &identities,
+            // A list is released behind the last request that carries it.
+            identities: identities.as_deref().expect("the request's identities are interned"),
+            moved: false,
             now_ms: self.wall_ms,
         };
         let err = self.order(&prepared, Some((shard, request)));
@@ -94,16 +90,19 @@ impl EnsembleCore {
         from: Option<(usize, &Request<'_>)>,
     ) -> ErrorCode {
         let zxid = self.last_zxid + 1;
-        self.output.clear();
         let outcome =
             prepare::prepare(&mut self.tree, &self.config.prepare, request, zxid, &mut self.output);
-        if outcome.took_zxid {
-            self.last_zxid = zxid;
-            self.building.txns.push(zxid, &self.output.txn);
-            self.building.count += 1;
-        }
+        let error = match outcome {
+            Outcome::Prepared(prepared) => {
+                self.last_zxid = zxid;
+                self.building.txns.push(zxid, &self.output.txn);
+                self.building.count += 1;
+                prepared.error
+            }
+            Outcome::Refused(error) => error,
+        };
         let mut entry = EntryWriter::new(&mut self.building.entries);
-        for event in self.output.events() {
+        for event in self.output.events.iter() {
             entry.event(event.kind, event.path, event.acl);
             self.building.events = true;
         }
@@ -121,11 +120,11 @@ impl EnsembleCore {
                     shard: shard as u16,
                     conn: r.conn,
                     cxid: r.cxid,
-                    err: outcome.error.code(),
+                    err: error.code(),
                 }
             }
         };
         entry.finish(&head);
-        outcome.error
+        error
     }
 }

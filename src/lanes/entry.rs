@@ -33,7 +33,8 @@ pub enum EntryKind {
 impl EntryKind {
     fn from_u8(v: u8) -> Option<EntryKind> {
         use EntryKind::*;
-        [Silent, Reply, ReplyAndClose, Attached, Refused, Kick, Text, Drop].get(v as usize).copied()
+        let all = [Silent, Reply, ReplyAndClose, Attached, Refused, Kick, Text, Drop];
+        all.get(v as usize).copied()
     }
 }
 
@@ -194,8 +195,10 @@ pub struct Attached {
     pub session_id: i64,
     /// Its negotiated timeout.
     pub timeout_ms: i32,
-    /// The slot in which the shard marks that it heard from the session.
+    /// The slot in which the shard marks that it heard from the session; goes on every request.
     pub slot: u32,
+    /// Goes on every request.
+    pub generation: u32,
 }
 
 impl Attached {
@@ -204,6 +207,7 @@ impl Attached {
         out.extend_from_slice(&self.session_id.to_le_bytes());
         out.extend_from_slice(&self.timeout_ms.to_le_bytes());
         out.extend_from_slice(&self.slot.to_le_bytes());
+        out.extend_from_slice(&self.generation.to_le_bytes());
     }
 
     /// Reads the body.
@@ -212,6 +216,7 @@ impl Attached {
             session_id: i64::from_le_bytes(body[0..8].try_into().expect("8 bytes")),
             timeout_ms: i32::from_le_bytes(body[8..12].try_into().expect("4 bytes")),
             slot: u32::from_le_bytes(body[12..16].try_into().expect("4 bytes")),
+            generation: u32::from_le_bytes(body[16..20].try_into().expect("4 bytes")),
         }
     }
 }
@@ -256,7 +261,7 @@ mod tests {
 
     #[test]
     fn attached_reads_back() {
-        let a = Attached { session_id: -5, timeout_ms: 30_000, slot: 12 };
+        let a = Attached { session_id: -5, timeout_ms: 30_000, slot: 12, generation: 4 };
         let mut body = Vec::new();
         a.put(&mut body);
         assert_eq!(Attached::take(&body), a);

@@ -51,11 +51,15 @@ pub struct Request<'a> {
     pub conn: ConnId,
     /// The session that the connection is attached to, or 0.
     pub session_id: i64,
+    /// Where the registry finds the session.
+    pub slot: u32,
+    /// The session's generation when the connection was attached: a newer one means that it has moved on.
+    pub generation: u32,
     /// The request's bytes behind its header.
     pub body: &'a [u8],
 }
 
-const HEAD_BYTES: usize = 40;
+const HEAD_BYTES: usize = 44;
 
 impl<'a> Request<'a> {
     /// Appends the message to the batch of a lane.
@@ -68,7 +72,9 @@ impl<'a> Request<'a> {
         head[16..20].copy_from_slice(&self.identities.to_le_bytes());
         head[20..24].copy_from_slice(&self.conn.index.to_le_bytes());
         head[24..28].copy_from_slice(&self.conn.generation.to_le_bytes());
+        head[28..32].copy_from_slice(&self.slot.to_le_bytes());
         head[32..40].copy_from_slice(&self.session_id.to_le_bytes());
+        head[40..44].copy_from_slice(&self.generation.to_le_bytes());
         out.extend_from_slice(&head);
         out.extend_from_slice(self.body);
     }
@@ -92,6 +98,8 @@ impl<'a> Request<'a> {
             identities: u32_at(16),
             conn: ConnId { index: u32_at(20), generation: u32_at(24) },
             session_id: i64::from_le_bytes(head[32..40].try_into().expect("8 bytes")),
+            slot: u32_at(28),
+            generation: u32_at(40),
             body,
         };
         Some((request, rest))
@@ -111,6 +119,8 @@ mod tests {
             identities: 3,
             conn: ConnId { index: 9, generation: 2 },
             session_id: i64::MIN,
+            slot: 11,
+            generation: 12,
             body: b"body",
         };
         let second = Request { kind: RequestKind::Disconnect, op: 0, body: b"", ..first };

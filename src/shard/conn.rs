@@ -86,6 +86,8 @@ pub struct Conn {
     pub timeout_ms: i32,
     /// The slot in which the shard marks that it heard from the session.
     pub slot: u32,
+    /// The session's generation, for the requests.
+    pub generation: u32,
     /// Whether the client's `ConnectRequest` had the read-only byte (clients before 3.4 have none).
     pub knows_read_only: bool,
     /// Who the connection has shown itself to be.
@@ -121,6 +123,7 @@ impl Conn {
             session_id: 0,
             timeout_ms: 0,
             slot: 0,
+            generation: 0,
             knows_read_only: true,
             identities,
             identities_number,

@@ -54,6 +54,8 @@ impl State {
             identities: conn.identities_number,
             conn: conn.id,
             session_id: request.session_id,
+            slot: 0,
+            generation: 0,
             body: frame,
         };
         if !self.forward(&message) {
@@ -78,8 +80,9 @@ impl State {
         conn.session_id = to.session_id;
         conn.timeout_ms = to.timeout_ms;
         conn.slot = to.slot;
-        self.links.heard.mark(conn.slot, io.now_ns() / 1_000_000);
-        let password = password::of(to.session_id);
+        conn.generation = to.generation;
+        self.links.heard.touch(conn.slot, io.now_ns() / 1_000_000);
+        let password = password(to.session_id);
         self.answer_connect(io, conn, to.timeout_ms, to.session_id, &password);
         conn.stats.sent += 1;
         conn.stats.last_op = "SESS";

@@ -227,7 +227,7 @@ impl State {
     fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
         let Some(mut conn) = self.take(id) else { return };
         if conn.phase == Phase::Live {
-            self.links.heard.mark(conn.slot, io.now_ns() / 1_000_000);
+            self.links.heard.touch(conn.slot, io.now_ns() / 1_000_000);
         }
         if conn.input.is_empty() {
             let used = self.frames(io, &mut conn, data);
@@ -275,6 +275,8 @@ impl State {
             identities: conn.identities_number,
             conn: conn.id,
             session_id: conn.session_id,
+            slot: conn.slot,
+            generation: conn.generation,
             body: b"",
         };
         if !self.forward(&message) {
@@ -360,7 +362,7 @@ impl State {
         self.next_tick_ns = now_ns + TICK_NS;
         let now_ms = now_ns / 1_000_000;
         for conn in self.conns.iter().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
-            self.links.heard.mark(conn.slot, now_ms);
+            self.links.heard.touch(conn.slot, now_ms);
         }
         while let Some(&id) = self.shaking_hands.front() {
             let late = self.limits.handshake_timeout_ms * 1_000_000;

@@ -137,6 +137,8 @@ impl State {
             identities: conn.identities_number,
             conn: conn.id,
             session_id: conn.session_id,
+            slot: conn.slot,
+            generation: conn.generation,
             body,
         };
         if !self.forward(&message) {
