@@ -218,12 +218,9 @@ impl Loader {
             let what = what.to_owned();
             self.problems.extend(place.map(|place| Problem::Contradiction { place, what }));
         }
-        let config = &self.config;
-        if config.enforce_auth_enabled && config.enforce_auth_schemes.is_empty() {
-            let what = "enforce.auth.enabled is true and enforce.auth.schemes is not set: nobody \
-                 could authenticate";
+        if let Err(error) = self.config.auth().validate() {
             let place = self.place(&["enforce.auth.enabled"]);
-            let what = what.to_owned();
+            let what = error.to_string();
             self.problems.extend(place.map(|place| Problem::Contradiction { place, what }));
         }
         if self.config.skip_acl {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::config::settings::{DigestAlgorithm, Placement};
+use crate::auth::DigestAlgorithm;
+use crate::config::settings::Placement;
 use std::path::PathBuf;
 
 fn read(text: &str) -> Result<Loaded, ConfigError> {
@@ -89,6 +90,8 @@ fn every_honoured_key_changes_the_config() {
         "DigestAuthenticationProvider.enabled=false",
         "enforce.auth.schemes=digest\nenforce.auth.enabled=true",
         "enforce.auth.schemes=digest, ip",
+        "authProvider.*=a.EnsembleAuthenticationProvider",
+        "ensembleAuthName=a,b",
         "dataDir=/x",
         "dataLogDir=/x",
         "datadir.autocreate=false",
@@ -218,7 +221,7 @@ fn bad_values_name_file_line_key_and_accepted_form() {
         ),
         (
             "DigestAuthenticationProvider.digestAlg=MD5",
-            "zoo.cfg:1: DigestAuthenticationProvider.digestAlg=MD5: expected SHA1, SHA-224, SHA-256, SHA-384 or SHA-512",
+            "zoo.cfg:1: DigestAuthenticationProvider.digestAlg=MD5: expected SHA1, SHA-224, SHA-256, SHA-384, SHA-512, SHA-512/224 or SHA-512/256",
         ),
         (
             "DigestAuthenticationProvider.superDigest=secret",
@@ -255,6 +258,10 @@ fn what_must_not_be_ignored_is_refused() {
         "weight.1=1",
         "secureClientPort=2281",
         "enforce.auth.enabled=true",
+        "enforce.auth.enabled=true\nenforce.auth.schemes=digest\n\
+         DigestAuthenticationProvider.enabled=false",
+        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "authProvider.sasl=com.example.Mine",
     ] {
         assert!(problem(text).starts_with("zoo.cfg:1: "), "{text}: {}", problem(text));
     }

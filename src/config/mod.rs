@@ -14,4 +14,4 @@ pub mod table;
 
 pub use error::{ConfigError, Place, Problem, Warning};
 pub use load::{Loaded, Override, load};
-pub use settings::{Config, DigestAlgorithm, Pinning, Placement};
+pub use settings::{Config, Pinning, Placement};

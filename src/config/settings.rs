@@ -1,5 +1,6 @@
 //! [`Config`]: every setting the server honours, in typed form.
 
+use crate::auth::{AuthConfig, DigestAlgorithm};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -24,21 +25,6 @@ pub enum Pinning {
     Yes,
     /// Never bound.
     No,
-}
-
-/// The hash of the `digest` scheme (`DigestAuthenticationProvider.digestAlg`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DigestAlgorithm {
-    /// SHA-1, ZooKeeper's default.
-    Sha1,
-    /// SHA-224.
-    Sha224,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
 }
 
 /// Every honoured setting. Plain data; `Config::default()` is the server without a configuration.
@@ -130,6 +116,10 @@ pub struct Config {
     pub enforce_auth_enabled: bool,
     /// The schemes of which one must have authenticated it.
     pub enforce_auth_schemes: Vec<String>,
+    /// Whether the `ensemble` scheme is offered (an `authProvider.*` names its class).
+    pub ensemble_auth_enabled: bool,
+    /// Names that its clients may give; `None` accepts any.
+    pub ensemble_auth_names: Option<Vec<String>>,
     /// Four-letter words that are answered (`srvr` always is).
     pub four_letter_words: Vec<String>,
 
@@ -190,6 +180,21 @@ impl Config {
         let address = self.client_port_address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         SocketAddr::new(address, self.client_port)
     }
+
+    /// What authentication and access checks need.
+    pub fn auth(&self) -> AuthConfig {
+        let enforced = self.enforce_auth_enabled.then(|| self.enforce_auth_schemes.clone());
+        AuthConfig {
+            digest_enabled: self.digest_auth_enabled,
+            digest_algorithm: self.digest_algorithm,
+            super_digest: self.super_digest.clone(),
+            ensemble_names: self.ensemble_auth_names.clone(),
+            ensemble_enabled: self.ensemble_auth_enabled,
+            skip_acl: self.skip_acl,
+            enforced_schemes: enforced,
+            ..AuthConfig::default()
+        }
+    }
 }
 
 impl Default for Config {
@@ -235,6 +240,8 @@ impl Default for Config {
             super_digest: None,
             enforce_auth_enabled: false,
             enforce_auth_schemes: Vec::new(),
+            ensemble_auth_enabled: false,
+            ensemble_auth_names: None,
             four_letter_words: vec!["srvr".to_owned()],
             force_sync: true,
             fsync_warning_threshold_ms: 1000,

@@ -1,6 +1,6 @@
 //! Authentication, access, and what would make both secure on the wire.
 
-use crate::config::settings::DigestAlgorithm;
+use crate::auth::DigestAlgorithm;
 use crate::config::table::{Key, Kind, NotAccepted};
 
 const NO_SASL: &str = "SASL is not available yet, and without it the server would stand open to \
@@ -36,9 +36,9 @@ pub const ACCESS: &[Key] = &[
         "DigestAuthenticationProvider.digestAlg",
         "SHA1",
         Kind::Text {
-            form: "SHA1, SHA-224, SHA-256, SHA-384 or SHA-512",
+            form: "SHA1, SHA-224, SHA-256, SHA-384, SHA-512, SHA-512/224 or SHA-512/256",
             set: |c, v| {
-                c.digest_algorithm = algorithm(v)?;
+                c.digest_algorithm = DigestAlgorithm::from_name(v).ok_or(NotAccepted)?;
                 Ok(())
             },
         },
@@ -63,30 +63,51 @@ pub const ACCESS: &[Key] = &[
         Kind::Text {
             form: "a comma-separated list of digest and ip (SASL and x509 are not available yet)",
             set: |c, v| {
-                let schemes: Vec<&str> = v.split(',').map(str::trim).collect();
-                if !schemes.iter().all(|s| ["digest", "ip"].contains(s)) {
+                let schemes = list(v);
+                if schemes.is_empty() || !schemes.iter().all(|s| s == "digest" || s == "ip") {
                     return Err(NotAccepted);
                 }
-                c.enforce_auth_schemes = schemes.iter().map(|s| s.to_string()).collect();
+                c.enforce_auth_schemes = schemes;
                 Ok(())
             },
         },
         "The schemes of which one must have authenticated the connection.",
     ),
-    Key::ignored(
+    Key::honoured(
         "authProvider.*",
-        "Classes of further authentication schemes.",
-        "the schemes are built in (world, auth, digest, ip); Java classes cannot be loaded",
+        "",
+        Kind::Text {
+            form: "the class of a provider that is built in: DigestAuthenticationProvider, \
+                   IPAuthenticationProvider or EnsembleAuthenticationProvider",
+            set: |c, v| match v.rsplit('.').next() {
+                Some("EnsembleAuthenticationProvider") => {
+                    c.ensemble_auth_enabled = true;
+                    Ok(())
+                }
+                Some("DigestAuthenticationProvider" | "IPAuthenticationProvider") => Ok(()),
+                _ => Err(NotAccepted),
+            },
+        },
+        "Offers a further scheme; Java classes cannot be loaded, and those of SASL and x509 are \
+         not available yet.",
     ),
     Key::ignored(
         "IPAuthenticationProvider.usexforwardedfor",
         "Takes the client's address from an HTTP header of the admin server.",
         "it concerns the HTTP admin server, which is not available yet",
     ),
-    Key::ignored(
+    Key::honoured(
         "ensembleAuthName",
-        "Names that clients may give to check that they reached the right ensemble.",
-        "the scheme needs a Java provider class",
+        "",
+        Kind::Text {
+            form: "a comma-separated list of names",
+            set: |c, v| {
+                c.ensemble_auth_names = Some(list(v));
+                Ok(())
+            },
+        },
+        "Names that clients may give through the ensemble scheme to check that they reached the \
+         right ensemble; without it, any.",
     ),
 ];
 
@@ -133,13 +154,6 @@ pub const SECURE: &[Key] = &[
     Key::later("kerberos.*", "What is taken from Kerberos names.", SASL),
 ];
 
-fn algorithm(name: &str) -> Result<DigestAlgorithm, NotAccepted> {
-    Ok(match name.to_ascii_uppercase().replace('-', "").as_str() {
-        "SHA1" | "SHA" => DigestAlgorithm::Sha1,
-        "SHA224" => DigestAlgorithm::Sha224,
-        "SHA256" => DigestAlgorithm::Sha256,
-        "SHA384" => DigestAlgorithm::Sha384,
-        "SHA512" => DigestAlgorithm::Sha512,
-        _ => return Err(NotAccepted),
-    })
+fn list(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
