@@ -10,6 +10,7 @@ use crate::lanes::entry::{Attached, Entry, EntryKind, Event};
 use crate::protocol::{
     EventType, OpCode, ReplyHeader, begin_frame, end_frame, perms, put_event,
 };
+use crate::metrics::{Counter, Gauge, Summary};
 use crate::reactor::Io;
 
 use super::conn::{Conn, Pending, Phase};
@@ -77,6 +78,9 @@ impl State {
         let id = conn.id;
         if let Some(out) = io.out(id) {
             out.extend_from_slice(frame);
+            self.metrics.count(Counter::WatchEvents);
+            self.metrics.count(Counter::PacketsSent);
+            self.metrics.add(Counter::WatchBytes, frame.len() as u64);
         }
         if io.backlog(id) > self.limits.output_close_bytes {
             self.close_slow_reader(io, id);
@@ -91,7 +95,7 @@ impl State {
             }
             conn.phase = Phase::Closing;
             let peer = conn.peer;
-            self.complain(format_args!(
+            self.complain(Counter::RefusedSlowReader, format_args!(
                 "closed {peer}: it has not read {max} bytes of events and answers it asked for"
             ));
         }
@@ -140,7 +144,9 @@ impl State {
             end_frame(out, frame);
         }
         let name = OpCode::from_i32(op).map_or("NA", op_name);
-        conn.answered(name, cxid, entry.head.zxid, since_ns, now_ns);
+        self.metrics.change(Gauge::Outstanding, -1);
+        self.metrics.record(Summary::UpdateLatency, now_ns.saturating_sub(since_ns));
+        self.answered(conn, name, cxid, entry.head.zxid, since_ns, now_ns);
         if entry.head.kind == EntryKind::ReplyAndClose {
             conn.phase = Phase::Closing;
             io.close(conn.id, true);

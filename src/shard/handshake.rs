@@ -1,6 +1,7 @@
 //! The first bytes of a connection: a four-letter word, or a `ConnectRequest`, and what becomes of it; and
 //! authentication, which changes who a connection is.
 
+use crate::admin::words::{self, Word};
 use crate::auth;
 use crate::jute::Decoder;
 use crate::lanes::entry::Attached;
@@ -9,21 +10,19 @@ use crate::protocol::{
     AuthPacket, ConnectRequest, ConnectResponse, ErrorCode, OpCode, ReplyHeader, begin_frame,
     end_frame,
 };
+use crate::metrics::Counter;
 use crate::reactor::Io;
 use crate::session::password;
 
 use super::State;
 use super::conn::{Conn, Frame, Phase, split_frame};
 use super::serve::Flow;
-use super::words;
 
 impl State {
     /// Takes the first bytes of a connection; returns how many it used, 0 if it needs more.
     pub(super) fn handshake<I: Io>(&mut self, io: &mut I, conn: &mut Conn, input: &[u8]) -> usize {
-        if let Some(word) = input.first_chunk::<4>()
-            && words::is_word(word)
-        {
-            self.word(io, conn, *word);
+        if let Some(word) = input.first_chunk::<4>().and_then(|&b| Word::from_prefix(b)) {
+            self.word(io, conn, word);
             return input.len();
         }
         let (frame, taken) = match split_frame(input, self.limits.frame_bytes_max) {
@@ -37,7 +36,7 @@ impl State {
         let request = match ConnectRequest::decode(&mut Decoder::new(frame)) {
             Ok(request) => request,
             Err(e) => {
-                self.complain(format_args!(
+                self.complain(Counter::RefusedBadConnect, format_args!(
                     "closed {}: its first frame is no connect request ({e})",
                     conn.peer
                 ));
@@ -66,9 +65,31 @@ impl State {
             self.pause(io, conn);
             return 0;
         }
-        conn.stats.received += 1;
+        self.received(conn);
+        self.metrics.count(Counter::ConnectionRequests);
+        if request.session_id != 0 {
+            self.metrics.count(Counter::ConnectionRevalidations);
+        }
         conn.phase = Phase::Connecting;
         taken
+    }
+
+    /// A four-letter word: refused here if it is not on the white list, otherwise the desk's.
+    fn word<I: Io>(&mut self, io: &mut I, conn: &mut Conn, word: Word) {
+        self.received(conn);
+        conn.phase = Phase::Closing;
+        if word == Word::TelnetClose {
+            io.close(conn.id, true);
+        } else if !self.links.white_list.allows(word) {
+            if let Some(out) = io.out(conn.id) {
+                out.extend_from_slice(&words::refusal(word));
+            }
+            let why = format_args!("{} asked {}, which 4lw.commands.whitelist has not", conn.peer, word.name());
+            self.complain(Counter::RefusedWord, why);
+            io.close(conn.id, true);
+        } else if !self.links.desk.ask(word, self.index, conn.id) {
+            io.close(conn.id, true);
+        }
     }
 
     /// The core attached the connection to a session.
@@ -130,7 +151,8 @@ impl State {
             Ok(()) => ErrorCode::Ok,
             Err(why) => {
                 let peer = conn.peer;
-                self.complain(format_args!("closed {peer}: authentication failed: {why}"));
+                let why = format_args!("closed {peer}: authentication failed: {why}");
+                self.complain(Counter::AuthFailed, why);
                 ErrorCode::AuthFailed
             }
         };

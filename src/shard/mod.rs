@@ -10,6 +10,7 @@
 //! - [`handshake`]: connect requests, four-letter words, and what becomes of them
 //! - [`serve`]: one request: answered here, held behind a write, or forwarded
 //! - [`reads`] and [`watching`]: the answers
+//! - [`view`]: what four-letter words are told of it
 //! - [`commits`]: working through the commit ring
 
 mod commits;
@@ -17,15 +18,19 @@ pub mod conn;
 mod handshake;
 mod reads;
 mod serve;
+mod view;
 mod watching;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::admin::words::WhiteList;
+use crate::admin::{ShardDesk, ShardLetter};
 use crate::auth::{self, AuthConfig, IdentityTable};
 use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitRx, LaneTx};
+use crate::metrics::{Counter, Gauge, Writer};
 use crate::protocol::Zxid;
 use crate::reactor::{ConnId, Io, Turn, Waker};
 use crate::session::HeardSlots;
@@ -69,8 +74,10 @@ pub struct ShardLinks {
     pub watch_count: Arc<AtomicU64>,
     /// Authentication schemes.
     pub auth: Arc<AuthConfig>,
-    /// Four-letter words: the whitelist and what they tell of the server.
-    pub words: Arc<crate::shard::handshake::Words>,
+    /// The way to the thread that answers four-letter words.
+    pub desk: ShardDesk,
+    /// The words that are answered.
+    pub white_list: WhiteList,
 }
 
 /// One shard. See the module's documentation.
@@ -87,9 +94,9 @@ pub(crate) struct State {
     lane_dirty: bool,
     links: ShardLinks,
     limits: ShardLimits,
+    metrics: Writer,
     /// By `ConnId::index`.
     conns: Vec<Option<Box<Conn>>>,
-    live: usize,
     watches: WatchTable,
     /// Connections that go on when the lane has room again.
     stalled: Vec<ConnId>,
@@ -119,6 +126,7 @@ impl Shard {
         links: ShardLinks,
         limits: ShardLimits,
         watches: WatchTable,
+        metrics: Writer,
     ) -> Shard {
         let zxid = reader.zxid();
         Shard {
@@ -130,8 +138,8 @@ impl Shard {
                 lane_dirty: false,
                 links,
                 limits,
+                metrics,
                 conns: Vec::new(),
-                live: 0,
                 watches,
                 stalled: Vec::new(),
                 lost: Vec::new(),
@@ -171,6 +179,7 @@ impl Shard {
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.drain_commits(io);
         self.state.unstall(io);
+        self.state.letters(io);
         self.state.tick(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
@@ -201,10 +210,13 @@ impl State {
         debug_assert!(self.conns[index].is_none(), "the reactor reuses an index only after closed()");
         let now_ns = io.now_ns();
         if !self.links.addresses.admit(peer.ip(), self.limits.per_address_max) {
-            tracing::warn!(
-                "refused a connection from {}: it has {} already (maxClientCnxns); raise maxClientCnxns or close some",
-                peer.ip(),
-                self.limits.per_address_max
+            let max = self.limits.per_address_max;
+            self.complain(
+                Counter::RefusedPerAddress,
+                format_args!(
+                    "refused a connection from {}: it has {max} already; close some or raise maxClientCnxns",
+                    peer.ip()
+                ),
             );
             io.close(id, false);
             return;
@@ -212,7 +224,8 @@ impl State {
         let identities = match self.links.identities.acquire(&auth::initial_identities(peer.ip())) {
             Ok(identities) => identities,
             Err(full) => {
-                self.complain(format_args!("refused a connection from {}: {full}", peer.ip()));
+                let why = format_args!("refused a connection from {}: {full}", peer.ip());
+                self.complain(Counter::ConnectionsRejected, why);
                 self.links.addresses.release(peer.ip());
                 io.close(id, false);
                 return;
@@ -220,7 +233,7 @@ impl State {
         };
         let conn = Box::new(Conn::new(id, peer, identities, now_ns, crate::process::wall_clock_ms()));
         self.conns[index] = Some(conn);
-        self.live += 1;
+        self.metrics.change(Gauge::Connections, 1);
         self.shaking_hands.push_back(id);
     }
 
@@ -255,7 +268,8 @@ impl State {
 
     fn closed(&mut self, id: ConnId) {
         let Some(conn) = self.take(id) else { return };
-        self.live -= 1;
+        self.metrics.change(Gauge::Connections, -1);
+        self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
         self.links.addresses.release(conn.peer.ip());
         self.watches.remove_conn(id.index);
         self.publish_watch_count();
@@ -348,6 +362,10 @@ impl State {
 
     fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         if !conn.paused {
+            self.metrics.count(match conn.stalled {
+                true => Counter::PausedLane,
+                false => Counter::PausedOutput,
+            });
             conn.paused = true;
             io.pause(conn.id);
         }
@@ -371,9 +389,13 @@ impl State {
                     if now_ns.saturating_sub(c.accepted_ns) < late {
                         break;
                     }
-                    tracing::warn!("closed {}: no handshake within {} ms", c.peer, late / 1_000_000);
                     c.phase = Phase::Closing;
+                    let peer = c.peer;
                     io.close(id, false);
+                    self.complain(
+                        Counter::SessionlessExpired,
+                        format_args!("closed {peer}: no handshake within {} ms", late / 1_000_000),
+                    );
                 }
                 _ => {}
             }
@@ -382,7 +404,9 @@ impl State {
     }
 
     fn publish_watch_count(&self) {
-        self.links.watch_count.store(self.watches.counts().all_watches as u64, Ordering::Relaxed);
+        let count = self.watches.counts().all_watches;
+        self.links.watch_count.store(count as u64, Ordering::Relaxed);
+        self.metrics.set(Gauge::Watches, count as i64);
     }
 
     /// Takes a connection out of the table so that it and the shard can be changed together.

@@ -7,8 +7,9 @@ use crate::jute::{DecodeError, Decoder, Encode};
 use crate::protocol::{
     ErrorCode, ExistsRequest, GetAclRequest, GetAllChildrenNumberRequest, GetChildren2Request,
     GetChildrenRequest, GetDataRequest, MultiHeader, MultiOp, MultiOps, OpCode, ReplyHeader,
-    begin_frame, end_frame, end_multi, perms, put_acl, put_children, put_stat,
+    Zxid, begin_frame, end_frame, end_multi, perms, put_acl, put_children, put_stat,
 };
+use crate::metrics::{Counter, Summary};
 use crate::reactor::Io;
 use crate::tree::Node;
 use crate::watch::WatchKind;
@@ -67,14 +68,28 @@ impl State {
             ReplyHeader { xid: cxid, zxid, err: err.code() }.encode(out);
         }
         end_frame(out, frame);
-        conn.answered(short_name(op), cxid, zxid, since_ns, now_ns);
+        self.metrics.record(Summary::ReadLatency, now_ns.saturating_sub(since_ns));
+        self.answered(conn, short_name(op), cxid, zxid, since_ns, now_ns);
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        conn: &mut Conn,
+        op: &'static str,
+        cxid: i32,
+        zxid: Zxid,
+        since_ns: u64,
+        now_ns: u64,
+    ) {
+        self.metrics.count(Counter::PacketsSent);
+        conn.answered(op, cxid, zxid, since_ns, now_ns);
     }
 
     fn refusal_code(&mut self, conn: &Conn, op: OpCode, refusal: Refusal) -> ErrorCode {
         match refusal {
             Refusal::Code(code) => code,
             Refusal::Malformed(e) => {
-                self.complain(format_args!(
+                self.complain(Counter::RefusedBadRequest, format_args!(
                     "{} sent a malformed {} request ({e}); answered MarshallingError",
                     conn.peer,
                     op.name()
@@ -117,7 +132,11 @@ impl State {
             }
             OpCode::MultiRead => self.multi_read(conn, body, out),
             OpCode::WhoAmI => {
-                auth_info(conn, out)
+                out.put_count(conn.identities.len());
+                for (scheme, user) in auth::who_am_i(&self.links.auth, &conn.identities) {
+                    out.put_str(scheme);
+                    out.put_str(user);
+                }
                 Ok(())
             }
             OpCode::SetWatches | OpCode::SetWatches2 => Ok(()),
@@ -228,7 +247,7 @@ impl State {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let node = self.readable(conn, path)?;
-        out.put_i32(node.count_descendants());
+        out.put_i32((node.subtree().count() as i32).saturating_sub(1));
         Ok(())
     }
 
@@ -276,7 +295,8 @@ impl State {
                 Ok(())
             }
             Err(full) => {
-                self.complain(format_args!("{}: {full}", conn.peer));
+                let why = format_args!("{}: {full}", conn.peer);
+                self.complain(Counter::RefusedTooManyWatches, why);
                 Err(ErrorCode::ThrottledOp)
             }
         }

@@ -8,7 +8,8 @@
 use crate::jute::Decoder;
 use crate::lanes::request::{Request, RequestKind};
 use crate::protocol::{ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid};
-use crate::reactor::Io;
+use crate::metrics::{Counter, Gauge};
+use crate::reactor::{Io, monotonic_ns};
 
 use super::State;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
@@ -68,7 +69,8 @@ impl State {
 
     pub(super) fn refuse_length<I: Io>(&mut self, io: &mut I, conn: &mut Conn, length: i32) {
         let max = self.limits.frame_bytes_max;
-        self.complain(format_args!(
+        let kind = if length < 0 { Counter::RefusedBadFrame } else { Counter::RefusedOversize };
+        self.complain(kind, format_args!(
             "closed {}: it announced a frame of {length} bytes; 0 to {max} (jute.maxbuffer) are accepted",
             conn.peer
         ));
@@ -80,7 +82,7 @@ impl State {
     fn request<I: Io>(&mut self, io: &mut I, conn: &mut Conn, frame: &[u8]) -> Flow {
         let mut d = Decoder::new(frame);
         let Ok(header) = RequestHeader::decode(&mut d) else {
-            self.complain(format_args!(
+            self.complain(Counter::RefusedBadFrame, format_args!(
                 "closed {}: a frame of {} bytes holds no request header",
                 conn.peer,
                 frame.len()
@@ -94,33 +96,39 @@ impl State {
         };
         match op {
             OpCode::Ping => {
-                conn.stats.received += 1;
+                self.received(conn);
                 self.pong(io, conn);
                 Flow::Next
             }
             OpCode::Auth => {
-                conn.stats.received += 1;
+                self.received(conn);
                 self.authenticate(io, conn, header.xid, body)
             }
             OpCode::Sasl => {
-                conn.stats.received += 1;
+                self.received(conn);
                 self.no_sasl(io, conn, header.xid);
                 Flow::Next
             }
             _ if is_read(op) => {
-                conn.stats.received += 1;
+                self.received(conn);
                 let now_ns = io.now_ns();
                 if conn.pending.is_empty() {
                     self.answer(io, conn, op, header.xid, body, now_ns);
                 } else {
                     conn.pending.push_back(Pending::Held(frame.into(), now_ns));
                     conn.held += 1;
+                    self.metrics.change(Gauge::Outstanding, 1);
                 }
                 Flow::Next
             }
             _ if is_ordered(op) => self.forward_request(io, conn, &header, body),
             _ => self.unimplemented(io, conn, &header),
         }
+    }
+
+    pub(super) fn received(&mut self, conn: &mut Conn) {
+        conn.stats.received += 1;
+        self.metrics.count(Counter::PacketsReceived);
     }
 
     fn forward_request<I: Io>(
@@ -144,16 +152,18 @@ impl State {
         if !self.forward(&message) {
             return Flow::Full;
         }
-        conn.stats.received += 1;
+        self.received(conn);
         let since_ns = io.now_ns();
         conn.pending.push_back(Pending::Ordered { cxid: header.xid, op: header.op_raw, since_ns });
+        self.metrics.change(Gauge::Outstanding, 1);
         Flow::Next
     }
 
     /// An opcode that ZooKeeper has not: answered at once with −6 and no zxid, and the connection is closed
     /// (`UnimplementedRequestProcessor`).
     fn unimplemented<I: Io>(&mut self, io: &mut I, conn: &mut Conn, header: &RequestHeader) -> Flow {
-        self.complain(format_args!("closed {}: it sent opcode {}", conn.peer, header.op_raw));
+        let why = format_args!("closed {}: it sent opcode {}", conn.peer, header.op_raw);
+        self.complain(Counter::RefusedUnknownOp, why);
         if let Some(out) = io.out(conn.id) {
             let frame = begin_frame(out);
             let err = ErrorCode::Unimplemented.code();
@@ -169,6 +179,7 @@ impl State {
         while let Some(Pending::Held(..)) = conn.pending.front() {
             let Some(Pending::Held(frame, since_ns)) = conn.pending.pop_front() else { return };
             conn.held -= 1;
+            self.metrics.change(Gauge::Outstanding, -1);
             let mut d = Decoder::new(&frame);
             let Ok(header) = RequestHeader::decode(&mut d) else { continue };
             if let Some(op) = OpCode::from_i32(header.op_raw) {
@@ -196,12 +207,16 @@ impl State {
             ReplyHeader { xid: xid::PING, zxid, err: 0 }.encode(out);
             end_frame(out, frame);
         }
-        conn.answered("PING", xid::PING, zxid, now_ns, now_ns);
+        self.answered(conn, "PING", xid::PING, zxid, now_ns, now_ns);
     }
 
-    /// Says at most once a second what was refused.
-    pub(super) fn complain(&mut self, what: std::fmt::Arguments<'_>) {
-        tracing::warn!("{what}");
+    /// Counts what was refused, and says so at most once a second and kind.
+    pub(super) fn complain(&mut self, kind: Counter, what: std::fmt::Arguments<'_>) {
+        match self.metrics.complain(kind, monotonic_ns()) {
+            Some(0) => tracing::warn!("{what}"),
+            Some(left_out) => tracing::warn!("{what} (and {left_out} like it)"),
+            None => {}
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::protocol::{
     AddWatchMode, AddWatchRequest, CheckWatchesRequest, ErrorCode, OpCode, RemoveWatchesRequest,
     SetWatches, SetWatches2, WatcherType, put_event,
 };
+use crate::metrics::Counter;
 use crate::reactor::Io;
 use crate::watch::{NodeZxids, Removed, Rewatch, WatchKind};
 
@@ -101,7 +102,8 @@ impl State {
         self.publish_watch_count();
         if let Err(full) = outcome {
             // Part of the watches is set, and no client expects this to fail: it starts afresh elsewhere.
-            self.complain(format_args!("closed {}: {full}", conn.peer));
+            let why = format_args!("closed {}: {full}", conn.peer);
+            self.complain(Counter::RefusedTooManyWatches, why);
             conn.phase = Phase::Closing;
             io.close(id, false);
         }
