@@ -1,5 +1,6 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
 
+pub mod cli;
 pub mod lanes;
 pub mod reactor;
 /// Stand-in until the protocol room is merged.
