@@ -1,5 +1,6 @@
-//! A log file, as the reactor writes it.
+//! A log file, and the writes to it that are in flight.
 
+use super::AlignedBuf;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -38,5 +39,55 @@ impl LogFile {
 impl AsRawFd for LogFile {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+/// A write in the kernel's hands.
+struct Write {
+    token: u64,
+    buf: AlignedBuf,
+    /// Keeps the descriptor open.
+    _file: LogFile,
+}
+
+/// All writes in flight, by slot. How many there are is the resident's affair.
+#[derive(Default)]
+pub(super) struct Writes {
+    slots: Vec<Option<Write>>,
+    free: Vec<u32>,
+}
+
+impl Writes {
+    /// Keeps a write until it completes: its slot, and where the kernel finds its bytes.
+    pub(super) fn begin(
+        &mut self,
+        file: &LogFile,
+        buf: AlignedBuf,
+        token: u64,
+    ) -> (u32, *const u8, u32) {
+        let (start, len) = (buf.as_ptr(), u32::try_from(buf.len()).unwrap_or(u32::MAX));
+        let write = Some(Write { token, buf, _file: file.clone() });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = write;
+                slot
+            }
+            None => {
+                self.slots.push(write);
+                self.slots.len() as u32 - 1
+            }
+        };
+        (slot, start, len)
+    }
+
+    /// The write of a slot has completed: its token and its buffer.
+    pub(super) fn end(&mut self, slot: u32) -> Option<(u64, AlignedBuf)> {
+        let write = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some((write.token, write.buf))
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 }

@@ -10,13 +10,25 @@
 
 mod aligned;
 mod api;
+mod buffers;
 mod clock;
+mod config;
+mod conn;
 mod disk;
+mod driver;
+mod park;
+mod pass;
+mod ring;
+mod send;
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 pub use aligned::{ALIGN, AlignedBuf, AlignedPool};
 pub use api::{ConnId, Io, Resident, Turn};
 pub use clock::{PassClock, monotonic_ns};
+pub use config::{ReactorConfig, ReactorStats};
 pub use disk::LogFile;
+pub use park::{Handle, spawn};
 pub use wake::Waker;

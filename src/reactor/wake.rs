@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Wakes one reactor. Can be made before the reactor is (`ReactorConfig::waker`), so that
+/// Wakes one reactor. Can be made before the reactor is ([`super::ReactorConfig::waker`]), so that
 /// residents can be given each other's wakers. Cheap to clone.
 ///
 /// A wake is never lost and never sent twice: it makes the reactor go through a pass that begins
