@@ -20,6 +20,8 @@ pub mod frame;
 #[rustfmt::skip]
 #[path = "log_generated.rs"]
 mod generated;
+#[cfg(test)]
+mod lives;
 mod lock;
 mod recover;
 pub mod segment;

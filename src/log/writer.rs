@@ -519,13 +519,13 @@ impl<D: LogDir> Writer<D> {
     /// that is kept. Returns how many.
     pub fn purge(&mut self, zxid: Zxid) -> usize {
         let mut old = Vec::new();
-        while let Some((_, next)) = self.segments.get(1) {
-            if *next > zxid || self.segments.len() < 2 {
-                break;
-            }
-            // Frames in flight may still be on their way to an earlier segment.
-            let front = self.segments[0].0;
-            if self.flights.iter().any(|f| f.name_of == front) {
+        while let [Some((front, _)), Some((second, next))] =
+            [self.segments.front().copied(), self.segments.get(1).copied()]
+        {
+            // The one to go must be written, and the one that is the first then must have its
+            // start frame: without one there is no log.
+            let needed = |f: &Flight| f.name_of == front || (f.name_of == second && f.offset == 0);
+            if next > zxid || self.flights.iter().any(needed) {
                 break;
             }
             old.push(front);
