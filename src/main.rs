@@ -8,7 +8,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().into_command() {
-        Command::Server(args) => ringkeeper::cli::server::run(&args),
+        Command::Server(args) => ringkeeper::server::command(&args),
+        Command::Stub(args) => ringkeeper::cli::stub::run(args).map_err(|e| e.to_string()),
         Command::Version => {
             println!("ringkeeper {}", env!("CARGO_PKG_VERSION"));
             Ok(())

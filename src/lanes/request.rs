@@ -17,10 +17,8 @@ pub enum RequestKind {
     /// The connection is gone. Its session lives on until it expires or is attached elsewhere; the identity list
     /// that the message carries is no longer used by it.
     Disconnect = 2,
-    /// A four-letter word that only the core can answer (`dump`, `hash`); the body is the word.
-    Word = 3,
     /// The connection uses another identity list from here on: this one goes.
-    Release = 4,
+    Release = 3,
 }
 
 impl RequestKind {
@@ -29,8 +27,7 @@ impl RequestKind {
             0 => RequestKind::Client,
             1 => RequestKind::Connect,
             2 => RequestKind::Disconnect,
-            3 => RequestKind::Word,
-            4 => RequestKind::Release,
+            3 => RequestKind::Release,
             _ => return None,
         })
     }

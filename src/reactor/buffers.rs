@@ -107,14 +107,6 @@ impl RecvBuffers {
         // SAFETY: id < entries (both callers check), so the result stays inside the mapping.
         unsafe { self.memory.as_ptr().add(offset + usize::from(id) * RECV_BYTES) }
     }
-<<<<<<< HEAD
-
-    /// Buffers provided so far.
-    pub(super) fn provided(&self) -> usize {
-        self.provided.into()
-    }
-=======
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
 }
 
 impl Drop for RecvBuffers {
@@ -190,15 +182,6 @@ mod tests {
         let ring = Ring::new(4, 8).unwrap();
         // SAFETY: this ring receives nothing.
         let mut buffers = unsafe { RecvBuffers::new(&ring, 8, 3) }.unwrap();
-<<<<<<< HEAD
-        assert_eq!(buffers.provided(), 3);
-        buffers.grow();
-        assert_eq!(buffers.provided(), 6);
-        buffers.grow();
-        assert_eq!(buffers.provided(), 8);
-        buffers.grow();
-        assert_eq!((buffers.provided(), buffers.tail), (8, 8));
-=======
         assert_eq!(buffers.provided, 3);
         buffers.grow();
         assert_eq!(buffers.provided, 6);
@@ -206,7 +189,6 @@ mod tests {
         assert_eq!(buffers.provided, 8);
         buffers.grow();
         assert_eq!((buffers.provided, buffers.tail), (8, 8));
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
         assert_eq!(buffers.filled(7, RECV_BYTES), vec![0; RECV_BYTES]);
     }
 }

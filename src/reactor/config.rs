@@ -1,7 +1,8 @@
 //! What a reactor is told at its start, and what it tells while it runs.
 
-use super::Waker;
+use super::{PassClock, Waker};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How to run one reactor.
@@ -29,6 +30,8 @@ pub struct ReactorConfig {
     pub linger_ms: u32,
     /// The waker to answer to; made beforehand so that others could be given it. `None`: a new one.
     pub waker: Option<Waker>,
+    /// The clock to keep; made beforehand so that others could be given it. `None`: a new one.
+    pub clock: Option<Arc<PassClock>>,
 }
 
 impl Default for ReactorConfig {
@@ -44,6 +47,7 @@ impl Default for ReactorConfig {
             connections_max: 1 << 20,
             linger_ms: 5_000,
             waker: None,
+            clock: None,
         }
     }
 }

@@ -76,7 +76,7 @@ where
         Some(waker) => waker,
         None => Waker::new()?,
     };
-    let (clock, stats) = (Arc::new(PassClock::new()), Arc::new(ReactorStats::default()));
+    let (clock, stats) = (cfg.clock.take().unwrap_or_default(), Arc::new(ReactorStats::default()));
     let (ready, is_ready) = mpsc::sync_channel::<io::Result<()>>(1);
     let placement = cfg.cpu.map_or(Placement::Unbound, Placement::Fixed);
     let (own, its_clock, its_stats) = (waker.clone(), clock.clone(), stats.clone());
@@ -125,11 +125,7 @@ fn explain(error: io::Error) -> io::Error {
 /// The ring's time-out, for deadlines while parked.
 #[derive(Default)]
 pub(super) struct Timer {
-<<<<<<< HEAD
-    /// Read by the kernel when the entry is submitted.
-=======
     /// Read by the kernel when the entry is submitted, and not after.
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
     until: Box<types::Timespec>,
     armed_until_ns: Option<u64>,
 }
@@ -138,13 +134,6 @@ impl Timer {
     pub(super) fn fired(&mut self) {
         self.armed_until_ns = None;
     }
-<<<<<<< HEAD
-
-    pub(super) fn is_armed(&self) -> bool {
-        self.armed_until_ns.is_some()
-    }
-=======
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
 }
 
 /// What to do when there is nothing to do.
@@ -199,13 +188,9 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
 impl<R: Resident> Reactor<R> {
     fn enter(&mut self) -> io::Result<()> {
         self.before_enter();
-<<<<<<< HEAD
-        self.driver.ring.enter()
-=======
         self.driver.ring.enter()?;
         self.after_enter();
         Ok(())
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
     }
 
     /// Submits what is queued and looks for work: by polling if told to, then by a short wait.
@@ -233,10 +218,7 @@ impl<R: Resident> Reactor<R> {
         self.driver.counts.waits += 1;
         self.before_enter();
         self.driver.ring.enter_and_wait(Duration::from_nanos(wait_ns))?;
-<<<<<<< HEAD
-=======
         self.after_enter();
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
         let due = deadline_ns.is_some_and(|at| at <= now_ns + wait_ns);
         if due || self.has_work() {
             self.awake();
@@ -358,12 +340,8 @@ impl Park {
             self.parked.set(false);
             let value: [u8; 8] = (*value).try_into().unwrap_or_default();
             let rung_by_ring = u64::from_ne_bytes(value) % COARSE_MARK != 0;
-<<<<<<< HEAD
-            if !rung_by_ring && reactor.driver.ring.has_work() {
-=======
             // Work that came after the event was read rings it again, at once.
             if !rung_by_ring && reactor.driver.ring.has_work() && !is_readable(&self.event) {
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
                 reactor.driver.counts.wakes_lost += 1;
             }
         }
@@ -386,8 +364,6 @@ fn add_to_event(event: RawFd, value: u64) {
     // when the counter is full, which wakes the reader as well.
     unsafe { libc::write(event, value.as_ptr().cast(), value.len()) };
 }
-<<<<<<< HEAD
-=======
 
 /// Whether the event rings within a millisecond. Asked only when a wake seems to be lost.
 fn is_readable(event: &BufferedFile) -> bool {
@@ -395,4 +371,3 @@ fn is_readable(event: &BufferedFile) -> bool {
     // SAFETY: one valid pollfd, as told.
     unsafe { libc::poll(&mut poll, 1, 1) > 0 }
 }
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60

@@ -37,11 +37,8 @@ pub(super) struct Reactor<R> {
     /// When the full pass under way began, and how many enters it has had.
     full_start_ns: u64,
     full_enters: usize,
-<<<<<<< HEAD
-=======
     /// One of them left nothing deferred.
     full_brought_all: bool,
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
     /// Nothing is left in the kernel that points to our memory.
     clean: bool,
 }
@@ -72,10 +69,7 @@ impl<R: Resident> Reactor<R> {
             stats,
             full_start_ns: 0,
             full_enters: 0,
-<<<<<<< HEAD
-=======
             full_brought_all: false,
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
             clean: false,
         })
     }
@@ -109,19 +103,6 @@ impl<R: Resident> Reactor<R> {
         self.full_enters += 1;
     }
 
-<<<<<<< HEAD
-    /// After a pass: all sockets were looked at if the enters so far left nothing deferred. Under
-    /// load something may always be; but it is worked off in order, so enough enters do as well.
-    fn note_full_pass(&mut self, fed: bool) {
-        if self.full_enters == 0 {
-            return;
-        }
-        let sources = self.driver.conns.len() + self.driver.writes.in_flight() + 64;
-        let whole = fed && !self.driver.ring.has_deferred();
-        if whole || self.full_enters > sources / DEFERRED_PER_ENTER + 1 {
-            self.clock.completed(self.full_start_ns);
-            self.full_enters = 0;
-=======
     /// After every enter.
     pub(super) fn after_enter(&mut self) {
         self.full_brought_all |= !self.driver.ring.has_deferred();
@@ -137,7 +118,6 @@ impl<R: Resident> Reactor<R> {
             self.clock.completed(self.full_start_ns);
             self.full_enters = 0;
             self.full_brought_all = false;
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
         }
     }
 
@@ -381,10 +361,6 @@ impl<R: Resident> Reactor<R> {
         driver.stopping = true;
         driver.pause_accept();
         driver.cancel(Kind::Event.user_data(0, 0));
-<<<<<<< HEAD
-        driver.cancel(Kind::Timeout.user_data(0, 0));
-=======
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
         let all: Vec<ConnId> = driver.conns.ids().collect();
         for c in all {
             driver.close(c, true);
@@ -398,12 +374,7 @@ impl<R: Resident> Reactor<R> {
             && driver.conns.len() == 0
             && driver.writes.in_flight() == 0
             && driver.listeners.iter().all(|listener| !listener.armed)
-<<<<<<< HEAD
-            && !self.event_armed
-            && !self.timer.is_armed();
-=======
             && !self.event_armed;
->>>>>>> c6012d24f42acca3af86720776f99ffa8ae4db60
         self.clean
     }
 
