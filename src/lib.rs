@@ -1,4 +1,5 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
 pub mod jute;
 pub mod protocol;
+pub mod tree;
 pub mod txn;

@@ -147,7 +147,8 @@ impl AclWriter {
             let known = unsafe { table.list(AclId(*id)) };
             known.len() == list.len() && known.iter().zip(list).all(|(a, b)| a.as_ref() == *b)
         };
-        let known = self.by_hash.get(&self.hash(list)).and_then(|ids| ids.iter().find(|id| same(id)));
+        let known =
+            self.by_hash.get(&self.hash(list)).and_then(|ids| ids.iter().find(|id| same(id)));
         match known {
             Some(&id) => Ok(AclId(id)),
             None => self.add(table, list),

@@ -55,9 +55,8 @@ impl SessionSlab {
             let slot = self.slot(index)?;
             let lives =
                 slot.birth.load(Ordering::Acquire) <= at && at < slot.death.load(Ordering::Acquire);
-            lives.then(|| {
-                (slot.id.load(Ordering::Relaxed), slot.timeout_ms.load(Ordering::Relaxed))
-            })
+            lives
+                .then(|| (slot.id.load(Ordering::Relaxed), slot.timeout_ms.load(Ordering::Relaxed)))
         })
     }
 }

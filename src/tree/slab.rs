@@ -59,9 +59,7 @@ impl Name {
         // says which it is, an inline length being at most 15.
         unsafe {
             match self.inline[15] {
-                NAME_ON_HEAP => {
-                    std::slice::from_raw_parts(self.heap.bytes, self.heap.len as usize)
-                }
+                NAME_ON_HEAP => std::slice::from_raw_parts(self.heap.bytes, self.heap.len as usize),
                 len => self.inline.get_unchecked(..len as usize),
             }
         }
@@ -298,17 +296,7 @@ mod tests {
     use crate::tree::version::VersionHead;
 
     fn version() -> NonNull<Version> {
-        let head = VersionHead {
-            zxid: 0,
-            mzxid: 0,
-            ctime_ms: 0,
-            mtime_ms: 0,
-            owner: 0,
-            version: 0,
-            aversion: 0,
-            acl: 0,
-        };
-        Version::allocate(head, std::ptr::null_mut(), None, || 0)
+        Version::allocate(VersionHead::default(), std::ptr::null_mut(), None, || 0)
     }
 
     #[test]

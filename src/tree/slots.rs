@@ -11,9 +11,7 @@
 //!
 //! Everything a reader does here is a plain load or store; only waking up costs a fence.
 
-use super::sync::{
-    AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
-};
+use super::sync::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::protocol::Zxid;
 use crossbeam::utils::CachePadded;
 
@@ -120,11 +118,6 @@ impl Slots {
         self.slots[slot].zxid.store(zxid, Ordering::Release);
     }
 
-    /// The reader's own zxid, [`NONE`] if it announced none.
-    pub(super) fn zxid(&self, slot: usize) -> Zxid {
-        self.slots[slot].zxid.load(Ordering::Relaxed)
-    }
-
     /// The reader holds no reference at this moment.
     pub(super) fn quiesce(&self, slot: usize) {
         let epoch = self.epoch.load(Ordering::Acquire);
@@ -211,7 +204,9 @@ impl Slots {
         for slot in taken {
             let mut block = Some(&slot.pins);
             while let Some(b) = block {
-                pins.extend(b.cells.iter().map(|c| c.load(Ordering::Acquire)).filter(|&z| z != NONE));
+                pins.extend(
+                    b.cells.iter().map(|c| c.load(Ordering::Acquire)).filter(|&z| z != NONE),
+                );
                 block = Self::next_block(b);
             }
         }

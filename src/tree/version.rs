@@ -7,7 +7,7 @@
 use crate::protocol::Zxid;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// `data_len` of a znode whose data is null.
 const NULL_DATA: u32 = u32::MAX;
@@ -18,7 +18,8 @@ pub(super) const DATA_BYTES_MAX: usize = i32::MAX as usize - 64;
 const CRC_DATA_BYTES_MIN: usize = 512;
 
 /// What a version says besides its data.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
 pub(super) struct VersionHead {
     /// The zxid from which on this version holds.
     pub zxid: Zxid,
@@ -31,6 +32,8 @@ pub(super) struct VersionHead {
     pub version: i32,
     pub aversion: i32,
     pub acl: u32,
+    /// Set by [`Version::allocate`] alone; here because it fills the 64 bytes.
+    pub data_len: u32,
 }
 
 /// One version of a znode's data half; the data follows it in the same allocation. 64 bytes, so that
@@ -39,7 +42,6 @@ pub(super) struct VersionHead {
 pub(super) struct Version {
     pub prev: AtomicPtr<Version>,
     pub head: VersionHead,
-    data_len: u32,
 }
 
 const _: () = assert!(size_of::<Version>() == 64);
@@ -53,8 +55,8 @@ pub(super) struct ChildrenVersion {
     pub pzxid: Zxid,
     /// As persisted: counts creations of children alone.
     pub cversion: i32,
-    /// The number of children.
-    pub count: u32,
+    /// The number of children; changes in place only while a snapshot is being loaded.
+    pub count: AtomicU32,
 }
 
 fn layout(data_len: Option<usize>) -> Layout {
@@ -80,10 +82,11 @@ impl Version {
         let raw = unsafe { alloc(layout) };
         let Some(version) = NonNull::new(raw.cast::<Version>()) else { handle_alloc_error(layout) };
         let data_len = data.map_or(NULL_DATA, |d| d.len() as u32);
+        let head = VersionHead { data_len, ..head };
         // SAFETY: the allocation has room for header, data and, from `CRC_DATA_BYTES_MIN` on, the
         // checksum; nobody else knows it yet.
         unsafe {
-            version.write(Version { prev: AtomicPtr::new(prev), head, data_len });
+            version.write(Version { prev: AtomicPtr::new(prev), head });
             if let Some(data) = data {
                 let to = raw.add(size_of::<Version>());
                 std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len());
@@ -96,7 +99,7 @@ impl Version {
     }
 
     fn len(&self) -> Option<usize> {
-        (self.data_len != NULL_DATA).then_some(self.data_len as usize)
+        (self.head.data_len != NULL_DATA).then_some(self.head.data_len as usize)
     }
 
     /// The length of the data, 0 if it is null.
@@ -211,16 +214,7 @@ mod tests {
     use super::*;
 
     fn head(zxid: Zxid) -> VersionHead {
-        VersionHead {
-            zxid,
-            mzxid: zxid,
-            ctime_ms: 0,
-            mtime_ms: 0,
-            owner: 0,
-            version: 0,
-            aversion: 0,
-            acl: 0,
-        }
+        VersionHead { zxid, mzxid: zxid, ..VersionHead::default() }
     }
 
     #[test]
