@@ -1,4 +1,7 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
+
+pub mod auth;
 pub mod jute;
 pub mod protocol;
 pub mod txn;
+pub mod watch;
