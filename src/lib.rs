@@ -3,5 +3,6 @@
 pub mod auth;
 pub mod jute;
 pub mod protocol;
+pub mod tree;
 pub mod txn;
 pub mod watch;
