@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod jute;
+pub mod prepare;
 pub mod protocol;
 pub mod tree;
 pub mod txn;
