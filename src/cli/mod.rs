@@ -2,6 +2,7 @@
 //! plain values and prints what a person reads at the start; it runs nothing itself.
 
 pub mod server;
+pub mod stub;
 pub mod summary;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server (the default).
     Server(Box<server::ServerArgs>),
+    /// Answer every request alike: what the network driver alone can do, to measure against.
+    Stub(stub::Args),
     /// Print the version.
     Version,
 }

@@ -10,10 +10,14 @@
 //! answer (`None`), never a wait: what to do about it is the caller's back-pressure.
 
 mod commit;
+pub mod entry;
+mod mailbox;
 mod parked;
+pub mod request;
 mod spsc;
 mod sync;
 
+pub use mailbox::Mailbox;
 pub use commit::{CommitBatch, CommitRx, CommitTx, commit_ring};
 pub use parked::{Bell, Parked};
 pub use spsc::{LaneRx, LaneTx, lane};

@@ -7,6 +7,8 @@
 mod body;
 mod header;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use body::Txn;
 pub use header::{DIGEST_VERSION, TxnDigest, TxnHeader, TxnType};

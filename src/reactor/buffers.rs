@@ -1,0 +1,194 @@
+//! Memory for what arrives and for what leaves: the provided-buffer ring that all receives share,
+//! and the pool that output buffers come from and return to. So an idle connection holds none.
+
+use super::ring::Ring;
+use io_uring::types::BufRingEntry;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Bytes of one receive buffer.
+pub(super) const RECV_BYTES: usize = 2048;
+
+/// Receive buffers that the kernel picks from. It uses them in turn, so only as many are provided
+/// as were ever needed at once: fewer stay warmer in the cache.
+pub(super) struct RecvBuffers {
+    /// Page-aligned: `entries` ring entries, then `entries` buffers. Mapped, so untouched buffers
+    /// cost nothing.
+    memory: NonNull<u8>,
+    bytes: usize,
+    entries: u16,
+    provided: u16,
+    tail: u16,
+}
+
+impl RecvBuffers {
+    /// Maps room for `entries` buffers (rounded up to a power of two, at most 32,768), provides
+    /// the first of them, and registers them as group 0 of the ring.
+    ///
+    /// # Safety
+    /// The result must outlive every receive of the ring: drop it only when none is armed.
+    pub(super) unsafe fn new(ring: &Ring, entries: u16, provided: u16) -> io::Result<Self> {
+        let entries = entries.clamp(1, 1 << 15).next_power_of_two();
+        let bytes = usize::from(entries) * (size_of::<BufRingEntry>() + RECV_BYTES);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh anonymous mapping; the result is checked.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0) };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut buffers = Self { memory, bytes, entries, provided: 0, tail: 0 };
+        // SAFETY: mapped, page-aligned, and kept until drop, which the caller delays.
+        unsafe { ring.register_buffers(memory.as_ptr() as u64, entries)? };
+        buffers.provide(provided.max(1));
+        buffers.publish();
+        Ok(buffers)
+    }
+
+    /// Provides twice as many buffers, if there are more: called when the kernel ran out of them.
+    pub(super) fn grow(&mut self) {
+        self.provide(self.provided);
+    }
+
+    fn provide(&mut self, more: u16) {
+        let end = self.provided.saturating_add(more).min(self.entries);
+        for id in self.provided..end {
+            self.give_back(id);
+        }
+        self.provided = end;
+    }
+
+    /// The bytes that a receive put into a buffer; empty if the kernel named one we never provided.
+    pub(super) fn filled(&self, id: u16, len: usize) -> &[u8] {
+        debug_assert!(id < self.provided && len <= RECV_BYTES);
+        if id >= self.provided {
+            return &[];
+        }
+        // SAFETY: id < entries: inside the mapping. The kernel has given this buffer to us and
+        // writes it again only after give_back and publish, which need self mutably. Mapped memory
+        // is initialised (zeros at first).
+        unsafe { std::slice::from_raw_parts(self.buffer(id), len.min(RECV_BYTES)) }
+    }
+
+    /// Puts a buffer back; the kernel sees it at the next `publish`.
+    pub(super) fn give_back(&mut self, id: u16) {
+        if id >= self.entries {
+            return;
+        }
+        let address = self.buffer(id) as u64;
+        let at = usize::from(self.tail & (self.entries - 1));
+        // SAFETY: `at` < entries, so the entry is inside the mapping; entries between the published
+        // tail and head + entries are ours to write. Fields are written one by one, because the
+        // fourth field of entry 0 is the tail itself.
+        unsafe {
+            let entry = &mut *self.memory.as_ptr().cast::<BufRingEntry>().add(at);
+            entry.set_addr(address);
+            entry.set_len(RECV_BYTES as u32);
+            entry.set_bid(id);
+        }
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Shows the kernel what was given back.
+    pub(super) fn publish(&mut self) {
+        // SAFETY: the mapping begins with the ring's entries, and the tail is a field of the first,
+        // 2-aligned; it is shared with the kernel, hence atomic.
+        let tail = unsafe {
+            let tail = BufRingEntry::tail(self.memory.as_ptr().cast());
+            AtomicU16::from_ptr(tail.cast_mut())
+        };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    fn buffer(&self, id: u16) -> *mut u8 {
+        let offset = usize::from(self.entries) * size_of::<BufRingEntry>();
+        // SAFETY: id < entries (both callers check), so the result stays inside the mapping.
+        unsafe { self.memory.as_ptr().add(offset + usize::from(id) * RECV_BYTES) }
+    }
+}
+
+impl Drop for RecvBuffers {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this length; no receive is armed any more (promised there).
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Output buffers between two uses. What would not be used again soon is freed.
+pub(super) struct OutPool {
+    free: Vec<Vec<u8>>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// A fresh output buffer's size.
+const OUT_BYTES: usize = 2048;
+/// A buffer that grew beyond this is freed rather than kept.
+const OUT_BYTES_KEPT: usize = 64 << 10;
+
+impl OutPool {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { free: Vec::new(), bytes: 0, bytes_max }
+    }
+
+    /// An empty buffer with some room.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        match self.free.pop() {
+            Some(buffer) => {
+                self.bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(OUT_BYTES),
+        }
+    }
+
+    pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        if bytes == 0 || bytes > OUT_BYTES_KEPT || self.bytes + bytes > self.bytes_max {
+            return;
+        }
+        buffer.clear();
+        self.bytes += bytes;
+        self.free.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pool_gives_the_warmest_back_and_stays_small() {
+        let mut pool = OutPool::new(3 * OUT_BYTES);
+        let (mut first, second) = (pool.take(), pool.take());
+        first.push(1);
+        let address = first.as_ptr();
+        pool.give(second);
+        pool.give(first);
+        let again = pool.take();
+        assert!(again.is_empty() && again.as_ptr() == address);
+        pool.give(Vec::with_capacity(OUT_BYTES_KEPT + 1));
+        pool.give(Vec::new());
+        for _ in 0..9 {
+            pool.give(Vec::with_capacity(OUT_BYTES));
+        }
+        assert_eq!((pool.free.len(), pool.bytes), (3, 3 * OUT_BYTES));
+    }
+
+    #[test]
+    fn buffers_are_provided_as_they_are_needed() {
+        let ring = Ring::new(4, 8).unwrap();
+        // SAFETY: this ring receives nothing.
+        let mut buffers = unsafe { RecvBuffers::new(&ring, 8, 3) }.unwrap();
+        assert_eq!(buffers.provided, 3);
+        buffers.grow();
+        assert_eq!(buffers.provided, 6);
+        buffers.grow();
+        assert_eq!(buffers.provided, 8);
+        buffers.grow();
+        assert_eq!((buffers.provided, buffers.tail), (8, 8));
+        assert_eq!(buffers.filled(7, RECV_BYTES), vec![0; RECV_BYTES]);
+    }
+}
