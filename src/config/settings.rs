@@ -140,8 +140,6 @@ pub struct Config {
 
     /// Whether TTL nodes exist.
     pub extended_types_enabled: bool,
-    /// Whether TTL nodes are coded as in ZooKeeper 3.5.3.
-    pub emulate_353_ttl_nodes: bool,
     /// How often empty containers and expired TTL nodes are looked for, in ms.
     pub container_check_interval_ms: u32,
     /// Deletions of these a minute, at most.
@@ -251,7 +249,6 @@ impl Default for Config {
             autopurge_snap_retain_count: 3,
             autopurge_purge_interval_h: 0,
             extended_types_enabled: false,
-            emulate_353_ttl_nodes: false,
             container_check_interval_ms: 60_000,
             container_max_per_minute: 10_000,
             container_max_never_used_interval_ms: 0,

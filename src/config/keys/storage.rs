@@ -36,7 +36,8 @@ pub const DIRECTORIES: &[Key] = &[
         "true",
         Kind::Bool(|c, v| c.data_dir_autocreate = v),
         "Makes missing directories instead of refusing to start.",
-    ),
+    )
+    .not_yet("missing directories are always made"),
 ];
 
 /// Log and snapshots.
@@ -58,7 +59,8 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.fsync_warning_threshold_ms = v as u64,
         },
         "Log writes that take longer are reported in the server's log and counted.",
-    ),
+    )
+    .not_yet("reports of slow log writes"),
     Key::honoured(
         "preAllocSize",
         "65536",
@@ -80,7 +82,8 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.snap_count = v as u32,
         },
         "Transactions after which a snapshot is taken, randomised between half of it and all.",
-    ),
+    )
+    .not_yet("when snapshots are taken is fixed"),
     Key::honoured(
         "snapSizeLimitInKb",
         "4194304",
@@ -91,7 +94,8 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.snap_size_limit_kb = v.max(0) as u64,
         },
         "Log volume after which a snapshot is taken, randomised likewise; 0 is off.",
-    ),
+    )
+    .not_yet("when snapshots are taken is fixed"),
     Key::honoured(
         "autopurge.snapRetainCount",
         "3",
@@ -102,7 +106,8 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.autopurge_snap_retain_count = v as u32,
         },
         "Snapshots, with the log they need, that a purge keeps; at least 3.",
-    ),
+    )
+    .not_yet("purging by this key"),
     Key::honoured(
         "autopurge.purgeInterval",
         "0",
@@ -113,7 +118,8 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.autopurge_purge_interval_h = v as u32,
         },
         "Hours between purges of old snapshots and log segments; 0 keeps everything.",
-    ),
+    )
+    .not_yet("purging by this key"),
     Key::ignored(
         "txnLogSizeLimitInKb",
         "Size at which a log file is closed.",
