@@ -11,6 +11,7 @@ use crate::stub::{self, Answers};
 use crate::sys;
 use crate::target::{ConfigKey, Environment, Kind};
 use clap::{Args, Parser, Subcommand};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -231,6 +232,7 @@ impl Options {
                 ringkeeper_snapshot_keys: amounts.ringkeeper_snapshot_config,
                 disk_writes: amounts.disk_writes,
             },
+            versions: RefCell::default(),
         }
     }
 

@@ -73,23 +73,15 @@ pub fn run(
                 let slot = held.entry(column.kind).or_default();
                 let result = scenario.round(context, column.kind, slot);
                 column.take(round, result);
-                if let Some(server) = slot {
-                    results.note_version(column.kind, server);
-                }
             }
         }
         results.outcomes.push(outcome);
     }
+    results.versions = context.versions.take();
     results
 }
 
 impl Results {
-    fn note_version(&mut self, kind: Kind, server: &Server) {
-        if !self.versions.iter().any(|(known, _)| *known == kind) {
-            self.versions.push((kind, server.version()));
-        }
-    }
-
     /// Whether anything failed.
     pub fn failed(&self) -> bool {
         self.outcomes.iter().any(|o| o.columns.iter().any(|c| c.failure.is_some()))

@@ -8,3 +8,6 @@ pub mod client;
 pub mod closed;
 pub mod open;
 pub mod pool;
+
+#[cfg(test)]
+mod tests;

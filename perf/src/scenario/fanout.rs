@@ -224,7 +224,7 @@ fn start(context: &Context, kind: Kind) -> Result<Server> {
         fanout: true,
         ..Wishes::default()
     };
-    let server = Server::start(&context.environment, kind, wishes)?;
+    let server = context.start(kind, wishes)?;
     if !kind.is_stub() {
         let mut client = Client::connect(server.addr(), Duration::from_secs(10))?;
         client.create_all(&["/perf".to_string()], b"")?;

@@ -55,7 +55,7 @@ impl Scenario for Idle {
         }
         let reply_bytes = wire::SET_DATA_REPLY_BYTES;
         let wishes = Wishes { reply_bytes, ..Wishes::default() };
-        let server = Server::start(&context.environment, kind, wishes)?;
+        let server = context.start(kind, wishes)?;
         let empty_bytes = server.settled_rss_bytes()?;
         let empty_percent = idle_cpu_percent(&server, scale.idle_ns)?;
         let mut pool = Pool::new()?;

@@ -14,8 +14,9 @@ pub mod znodes;
 use crate::error::Result;
 use crate::load::closed::{ClosedRun, Question, Window};
 use crate::load::{closed, pool::Pool};
-use crate::target::{Environment, Kind, Server};
+use crate::target::{Environment, Kind, Server, Wishes};
 use crate::wire;
+use std::cell::RefCell;
 
 /// Which way a figure gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,20 @@ pub struct Context {
     pub environment: Environment,
     /// Amounts.
     pub scale: Scale,
+    /// What each target said it is, for the report.
+    pub versions: RefCell<Vec<(Kind, String)>>,
+}
+
+impl Context {
+    /// Starts a server on a fresh data directory, waits until it serves, notes its version.
+    pub fn start(&self, kind: Kind, wishes: Wishes) -> Result<Server> {
+        let server = Server::start(&self.environment, kind, wishes)?;
+        let mut versions = self.versions.borrow_mut();
+        if !versions.iter().any(|(known, _)| *known == kind) {
+            versions.push((kind, server.version()));
+        }
+        Ok(server)
+    }
 }
 
 /// One thing that is measured.

@@ -46,7 +46,7 @@ impl Scenario for Sessions {
             None => {
                 let reply_bytes = wire::SET_DATA_REPLY_BYTES;
                 let wishes = Wishes { reply_bytes, ..Wishes::default() };
-                let server = Server::start(&context.environment, kind, wishes)?;
+                let server = context.start(kind, wishes)?;
                 open(&server, scale.sessions)?.0.close()?;
                 server
             }

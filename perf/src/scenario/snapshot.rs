@@ -151,10 +151,9 @@ impl Scenario for Snapshot {
         let scale = &context.scale;
         let tree: Shape = shape(scale);
         let keys = wishes(scale, kind, false);
-        let mut server =
-            Server::start(&context.environment, kind, Wishes { keys, ..Wishes::default() })?;
+        let mut server = context.start(kind, Wishes { keys, ..Wishes::default() })?;
         build(&server, tree, scale.batch)?;
-        prepare_writers(&server)?;
+        prepare(&server)?;
         highest_rate(&server, scale.prime_ns)?;
         let highest = highest_rate(&server, scale.window.measure_ns)?;
         let rate = scale.write_rate.unwrap_or(highest / 2.0);
@@ -190,11 +189,6 @@ impl Scenario for Snapshot {
         figures.push(about("load late, p99", "µs", loaded.late.quantile_us(0.99)));
         Ok(figures)
     }
-}
-
-/// The writers' nodes hang under the same parent as the million.
-fn prepare_writers(server: &Server) -> Result<()> {
-    prepare(server)
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Throughput {
             Operation::Set => wire::SET_DATA_REPLY_BYTES,
         };
         let wishes = Wishes { reply_bytes, ..Wishes::default() };
-        let server = Server::start(&context.environment, kind, wishes)?;
+        let server = context.start(kind, wishes)?;
         prepare(&server)?;
         let prime = Window { warm_up_ns: 0, measure_ns: context.scale.prime_ns };
         Self { sessions: NODES, outstanding: 16, ..*self }.load(&server, prime)?;

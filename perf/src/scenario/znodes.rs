@@ -32,12 +32,12 @@ pub struct Shape {
 
 impl Shape {
     fn parent(self, number: usize) -> String {
-        format!("/perf/p{number:03}")
+        format!("/tree/p{number:03}")
     }
 
     /// The path of node number `index`, 19 bytes long.
     pub fn path(self, index: usize) -> String {
-        format!("/perf/p{:03}/n{:07}", index % self.parents, index)
+        format!("/tree/p{:03}/n{:07}", index % self.parents, index)
     }
 
     fn children(self, parent: usize) -> usize {
@@ -125,7 +125,7 @@ impl Handler for Builder {
 /// Creates all nodes, `batch` of them in a request.
 pub fn build(server: &Server, shape: Shape, batch: usize) -> Result<Built> {
     let mut client = Client::connect(server.addr(), Duration::from_secs(10))?;
-    client.create_all(&["/perf".to_string()], b"")?;
+    client.create_all(&["/tree".to_string()], b"")?;
     let parents: Vec<String> = (0..shape.parents).map(|p| shape.parent(p)).collect();
     client.create_all(&parents, b"")?;
     let mut pool = Pool::new()?;
@@ -197,7 +197,7 @@ impl Scenario for Znodes {
         _held: &mut Option<Server>,
     ) -> Result<Vec<Figure>> {
         let shape = shape(&context.scale);
-        let mut server = Server::start(&context.environment, kind, Wishes::default())?;
+        let mut server = context.start(kind, Wishes::default())?;
         let empty = server.settled_rss_bytes()?;
         let built = build(&server, shape, context.scale.batch)?;
         let full = server.settled_rss_bytes()?;
@@ -232,8 +232,8 @@ mod tests {
         let shape = Shape { count: 1003, parents: 250 };
         let total: usize = (0..shape.parents).map(|p| shape.children(p)).sum();
         assert_eq!(total, shape.count);
-        let under_two = (0..shape.count).filter(|i| shape.path(*i).starts_with("/perf/p002/"));
+        let under_two = (0..shape.count).filter(|i| shape.path(*i).starts_with("/tree/p002/"));
         assert_eq!(under_two.count(), shape.children(2));
-        assert_eq!(shape.path(1002), "/perf/p002/n0001002");
+        assert_eq!(shape.path(1002), "/tree/p002/n0001002");
     }
 }

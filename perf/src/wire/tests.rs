@@ -77,7 +77,7 @@ fn a_multi_reply_counts_only_when_all_were_created() {
     assert_eq!(multi_created(&mut Reader::new(&failed), 1), Ok(false));
     assert_eq!(
         multi_created(&mut Reader::new(&reply[..20]), 2),
-        Err(WireError::Short("multi type"))
+        Err(WireError::Short("multi err"))
     );
 }
 
