@@ -177,6 +177,13 @@ struct Amounts {
     /// Line of zoo.cfg that makes ringkeeper take snapshots under load; may be repeated.
     #[arg(long, value_parser = config_key, default_value = "snapSizeLimitInKb=65536")]
     ringkeeper_snapshot_config: Vec<ConfigKey>,
+    /// Shell command run a second into ZooKeeper's snapshot window; it finds SERVER_PID,
+    /// SERVER_PORT and SERVER_DATA in its environment.
+    #[arg(long)]
+    zookeeper_snapshot_command: Option<String>,
+    /// The same for ringkeeper.
+    #[arg(long)]
+    ringkeeper_snapshot_command: Option<String>,
     /// Synced overwrites of the disk probe in a round.
     #[arg(long, default_value_t = 5000)]
     disk_writes: usize,
@@ -230,6 +237,8 @@ impl Options {
                 no_snapshot_keys: amounts.no_snapshot_config,
                 zookeeper_snapshot_keys: amounts.zookeeper_snapshot_config,
                 ringkeeper_snapshot_keys: amounts.ringkeeper_snapshot_config,
+                zookeeper_snapshot_command: amounts.zookeeper_snapshot_command,
+                ringkeeper_snapshot_command: amounts.ringkeeper_snapshot_command,
                 disk_writes: amounts.disk_writes,
             },
             versions: RefCell::default(),
@@ -366,6 +375,12 @@ fn header(options: &Options, results: &Results, load_before: &str) -> String {
         out,
         "- {} rounds; windows of {} s after {} s of warm-up; {} s of load after a start",
         options.rounds, amounts.seconds, amounts.warm_up_seconds, amounts.prime_seconds
+    );
+    let _ = writeln!(
+        out,
+        "- TCP congestion control {}; clock source {}",
+        first_line("/proc/sys/net/ipv4/tcp_congestion_control", ""),
+        first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", "")
     );
     let _ = writeln!(out, "- ZooKeeper runs with `java {}`", options.java_options);
     for (kind, version) in &results.versions {

@@ -1,6 +1,6 @@
 //! Results as Markdown for people and as tab-separated lines for everything else.
 
-use crate::runner::{Outcome, Results};
+use crate::runner::{Column, Outcome, Results};
 use crate::scenario::{Better, Figure};
 use crate::stats::{median, ratios, span};
 use crate::target::Kind;
@@ -60,42 +60,54 @@ pub fn markdown(results: &Results, base: Kind) -> String {
     out
 }
 
+/// Which column is set against which: all others against the base, and ringkeeper against the
+/// stub on its own driver, which shows how much is ringkeeper and how much is the network.
+fn pairs(outcome: &Outcome, base: Kind) -> Vec<(&Column, &Column)> {
+    let find = |kind| outcome.columns.iter().find(|c| c.kind == kind);
+    let mut pairs: Vec<(&Column, &Column)> = Vec::new();
+    if let Some(base) = find(base) {
+        let others = outcome.columns.iter().filter(|c| c.kind != base.kind);
+        pairs.extend(others.map(|other| (other, base)));
+    }
+    if base != Kind::Stub
+        && let (Some(ringkeeper), Some(stub)) = (find(Kind::Ringkeeper), find(Kind::Stub))
+    {
+        pairs.push((ringkeeper, stub));
+    }
+    pairs
+}
+
 fn table(out: &mut String, outcome: &Outcome, base: Kind) {
-    let base_column = outcome.columns.iter().find(|c| c.kind == base);
-    let others: Vec<_> = outcome.columns.iter().filter(|c| c.kind != base).collect();
+    let pairs = pairs(outcome, base);
     let mut header = String::from("| |");
     for column in &outcome.columns {
         let _ = write!(header, " {} |", column.kind.name());
     }
-    if base_column.is_some() {
-        for column in &others {
-            let _ = write!(header, " {} ÷ {} |", column.kind.name(), base.name());
-        }
+    for (column, base) in &pairs {
+        let _ = write!(header, " {} ÷ {} |", column.kind.name(), base.kind.name());
     }
     let cells = header.matches('|').count() - 1;
     let _ = writeln!(out, "{header}\n|{}", "---|".repeat(cells));
     for figure in known_figures(outcome) {
-        let unit = if figure.better == Better::Neither {
-            format!("_{}, {}_", figure.name, figure.unit)
-        } else {
-            format!("{}, {}", figure.name, figure.unit)
-        };
-        let _ = write!(out, "| {unit} |");
-        for column in &outcome.columns {
-            let _ = write!(out, " {} |", cell(&column.values(figure.name)));
-        }
-        if let Some(base_column) = base_column {
-            let bases = base_column.values(figure.name);
-            for column in &others {
-                let shown = match figure.better {
-                    Better::Neither => String::new(),
-                    _ => cell(&ratios(&column.values(figure.name), &bases)),
-                };
-                let _ = write!(out, " {shown} |");
-            }
-        }
-        out.push('\n');
+        row(out, outcome, &pairs, figure);
     }
+}
+
+fn row(out: &mut String, outcome: &Outcome, pairs: &[(&Column, &Column)], figure: Figure) {
+    let unit = if figure.unit.is_empty() { String::new() } else { format!(", {}", figure.unit) };
+    let mark = if figure.better == Better::Neither { "_" } else { "" };
+    let _ = write!(out, "| {mark}{}{unit}{mark} |", figure.name);
+    for column in &outcome.columns {
+        let _ = write!(out, " {} |", cell(&column.values(figure.name)));
+    }
+    for (column, base) in pairs {
+        let shown = match figure.better {
+            Better::Neither => String::new(),
+            _ => cell(&ratios(&column.values(figure.name), &base.values(figure.name))),
+        };
+        let _ = write!(out, " {shown} |");
+    }
+    out.push('\n');
 }
 
 /// Every figure that any target gave, in the order first seen.
@@ -136,7 +148,6 @@ pub fn tab_separated(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::Column;
     use crate::scenario::{about, higher};
 
     #[test]

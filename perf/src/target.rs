@@ -161,6 +161,16 @@ impl Server {
         }
     }
 
+    /// Starts a shell command that is told of this server by its environment.
+    pub fn start_command(&self, command: &str) -> Result<Child> {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command);
+        shell.env("SERVER_PID", self.child.id().to_string());
+        shell.env("SERVER_PORT", self.addr.port().to_string());
+        shell.env("SERVER_DATA", self.data_dir());
+        shell.stdin(Stdio::null()).spawn().doing(|| format!("start `{command}`"))
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().doing(|| "kill the server".into())?;

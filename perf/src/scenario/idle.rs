@@ -43,7 +43,6 @@ impl Scenario for Idle {
         _held: &mut Option<Server>,
     ) -> Result<Vec<Figure>> {
         let scale = &context.scale;
-        // Two descriptors less than a handful are needed for anything but the sessions.
         let limit = sys::raise_descriptor_limit()
             .map_err(|source| PerfError::Io { what: "descriptor limit".into(), source })?;
         if limit < scale.idle_sessions as u64 + 64 {

@@ -95,6 +95,10 @@ pub struct Scale {
     pub zookeeper_snapshot_keys: Vec<crate::target::ConfigKey>,
     /// Lines of zoo.cfg that make ringkeeper take them under load.
     pub ringkeeper_snapshot_keys: Vec<crate::target::ConfigKey>,
+    /// Shell command that makes ZooKeeper take a snapshot, run a second into the loaded window.
+    pub zookeeper_snapshot_command: Option<String>,
+    /// The same for ringkeeper.
+    pub ringkeeper_snapshot_command: Option<String>,
     /// Synced overwrites of the disk probe in a round.
     pub disk_writes: usize,
 }

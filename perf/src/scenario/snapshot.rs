@@ -1,8 +1,8 @@
 //! What a snapshot does to writers: at half of the highest write rate, offered at fixed times, over
 //! a tree of a million nodes; first while no snapshot is taken, then while snapshots are.
 //!
-//! How a server is made to take snapshots is configuration: it is started once with the lines that
-//! prevent them, once with the lines that provoke them. Whether one is being taken is read off the
+//! How a server is made to take snapshots is left to the caller: it is started once with lines of
+//! zoo.cfg that prevent them, once with lines that provoke them, and a command can be run. Whether one is being taken is read off the
 //! data directory: files with `snap` in their names that appear or grow.
 
 use super::throughput::{NODES, path, prepare};
@@ -11,7 +11,7 @@ use super::{
     CONNECTING, Context, DATA_BYTES, Figure, SESSION_TIMEOUT_MS, Scale, Scenario, about, ask_set,
     closed_load, higher, lower,
 };
-use crate::error::{PerfError, Result};
+use crate::error::{Doing, PerfError, Result};
 use crate::load::closed::Window;
 use crate::load::open::{self, Offer, OpenRun, SLOT_NS};
 use crate::load::pool::Pool;
@@ -105,17 +105,44 @@ fn highest_rate(server: &Server, measure_ns: u64) -> Result<f64> {
     Ok(run.operations as f64 / (run.elapsed_ns as f64 / 1e9))
 }
 
-fn offered(server: &Server, offer: Offer) -> Result<(OpenRun, SnapshotWatch)> {
+/// What makes this kind of server take a snapshot, besides its configuration.
+fn command(scale: &Scale, kind: Kind) -> Option<&str> {
+    match kind {
+        Kind::Zookeeper => scale.zookeeper_snapshot_command.as_deref(),
+        _ => scale.ringkeeper_snapshot_command.as_deref(),
+    }
+}
+
+/// Offers writes; `command` is started a second after the beginning and awaited after the end.
+fn offered(
+    server: &Server,
+    offer: Offer,
+    command: Option<&str>,
+) -> Result<(OpenRun, SnapshotWatch)> {
+    const COMMAND_AFTER_NS: u64 = 1_000_000_000;
     let mut pool = Pool::new()?;
     pool.open(server.addr(), NODES, CONNECTING, SESSION_TIMEOUT_MS)?;
     let questions = (0..NODES).map(|session| ask_set(server, &path(session))).collect();
     let slots = offer.length_ns.div_ceil(SLOT_NS) as usize;
     let mut watch = SnapshotWatch::new(server.data_dir(), slots);
+    let mut waiting = command;
+    let mut started = None;
     let run = open::run(&mut pool, questions, offer, |since_ns| {
         watch.look(since_ns);
+        if since_ns >= COMMAND_AFTER_NS
+            && let Some(command) = waiting.take()
+        {
+            started = Some(server.start_command(command)?);
+        }
         Ok(())
     })?;
     pool.close()?;
+    if let Some(mut child) = started {
+        let status = child.wait().doing(|| "wait for the snapshot command".into())?;
+        if !status.success() {
+            return Err(PerfError::Setup(format!("the snapshot command failed: {status}")));
+        }
+    }
     Ok((run, watch))
 }
 
@@ -158,11 +185,11 @@ impl Scenario for Snapshot {
         let highest = highest_rate(&server, scale.window.measure_ns)?;
         let rate = scale.write_rate.unwrap_or(highest / 2.0);
         let offer = Offer { rate, length_ns: scale.open_ns };
-        let (quiet, quiet_watch) = offered(&server, offer)?;
+        let (quiet, quiet_watch) = offered(&server, offer, None)?;
         server.stop()?;
         server.restart(wishes(scale, kind, true))?;
         highest_rate(&server, scale.prime_ns)?;
-        let (loaded, watch) = offered(&server, offer)?;
+        let (loaded, watch) = offered(&server, offer, command(scale, kind))?;
         let busy = watch.busy();
         if watch.begun == 0 {
             let what = "no snapshot was taken: give lines of zoo.cfg that provoke one".to_string();
