@@ -17,7 +17,7 @@ const LISTENER: usize = usize::MAX;
 /// What the stub answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Answers {
-    /// Bytes of a reply on the wire, length prefix included; at least 20.
+    /// Bytes of a reply behind its header.
     pub reply_bytes: usize,
     /// Tell all other connections of a setData.
     pub fanout: bool,
@@ -128,8 +128,9 @@ fn answer(shaken: bool, body: &[u8], out: &mut Vec<u8>, told: &mut Vec<u8>, answ
         return;
     }
     let start = out.len();
-    out.resize(start + answers.reply_bytes, 0);
-    out[start..start + 4].copy_from_slice(&((answers.reply_bytes - 4) as u32).to_be_bytes());
+    let body_bytes = wire::REPLY_HEADER_BYTES + answers.reply_bytes;
+    out.resize(start + 4 + body_bytes, 0);
+    out[start..start + 4].copy_from_slice(&(body_bytes as u32).to_be_bytes());
     if let Some(xid) = body.get(..4) {
         out[start + 4..start + 8].copy_from_slice(xid);
     }

@@ -76,7 +76,7 @@ pub struct Environment {
 /// What a scenario wants of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
-    /// Bytes on the wire of a stub's every answer, length prefix included.
+    /// Bytes behind the header of a stub's every answer.
     pub reply_bytes: usize,
     /// A stub tells all other connections of a setData.
     pub fanout: bool,
@@ -143,22 +143,20 @@ impl Server {
         process::settled_rss_bytes(self.child.id())
     }
 
-    /// Bytes of the body of a getData reply with this much data.
+    /// Bytes of the body (header included) of a getData reply with this much data.
     pub fn get_data_body_bytes(&self, data_bytes: usize) -> usize {
-        if self.kind.is_stub() {
-            self.wishes.reply_bytes - 4
-        } else {
-            wire::get_data_reply_bytes(data_bytes) - 4
-        }
+        self.body_bytes(wire::get_data_reply_bytes(data_bytes))
     }
 
-    /// Bytes of the body of a setData reply.
+    /// Bytes of the body (header included) of a setData reply.
     pub fn set_data_body_bytes(&self) -> usize {
-        if self.kind.is_stub() {
-            self.wishes.reply_bytes - 4
-        } else {
-            wire::SET_DATA_REPLY_BYTES - 4
-        }
+        self.body_bytes(wire::SET_DATA_REPLY_BYTES)
+    }
+
+    /// A stub's answers are all alike.
+    fn body_bytes(&self, real_bytes: usize) -> usize {
+        let reply_bytes = if self.kind.is_stub() { self.wishes.reply_bytes } else { real_bytes };
+        wire::REPLY_HEADER_BYTES + reply_bytes
     }
 
     /// Starts a shell command that is told of this server by its environment.

@@ -322,13 +322,13 @@ pub fn patch_xid(frame: &mut [u8], xid: i32) {
     frame[4..8].copy_from_slice(&xid.to_be_bytes());
 }
 
-/// Bytes on the wire, prefix included, of a getData reply with this much data.
+/// Bytes behind the header of a getData reply with this much data.
 pub const fn get_data_reply_bytes(data_bytes: usize) -> usize {
-    4 + REPLY_HEADER_BYTES + 4 + data_bytes + STAT_BYTES
+    4 + data_bytes + STAT_BYTES
 }
 
-/// Bytes on the wire, prefix included, of a setData reply.
-pub const SET_DATA_REPLY_BYTES: usize = 4 + REPLY_HEADER_BYTES + STAT_BYTES;
+/// Bytes behind the header of a setData reply.
+pub const SET_DATA_REPLY_BYTES: usize = STAT_BYTES;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use crate::wire;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-const REPLY_BYTES: usize = 88;
+/// Behind the header, as in a setData reply.
+const REPLY_BYTES: usize = 68;
 
 /// The stub's thread serves until the test process ends.
 fn stub_at(answers: Answers) -> SocketAddr {
@@ -23,7 +24,7 @@ fn stub_at(answers: Answers) -> SocketAddr {
 fn question(reply_bytes: usize) -> Question {
     let mut frame = Vec::new();
     wire::set_data(&mut frame, 0, "/perf/n00", b"some data");
-    Question { frame, reply_body_bytes: reply_bytes - 4 }
+    Question { frame, reply_body_bytes: 16 + reply_bytes }
 }
 
 fn pool(addr: SocketAddr, sessions: usize) -> Pool {
@@ -100,7 +101,7 @@ impl Handler for OneChange {
             assert_eq!((event.kind, event.state, event.path), (3, 3, "/watched"));
             self.told.push(session);
         } else {
-            assert_eq!((session, header.xid, body.len()), (0, 5, REPLY_BYTES - 4));
+            assert_eq!((session, header.xid, body.len()), (0, 5, 16 + REPLY_BYTES));
             self.replies += 1;
         }
         Ok(())
@@ -147,7 +148,7 @@ fn bad_server(wrong: fn(i32) -> Option<(i32, i32)>) -> SocketAddr {
             out.clear();
             wire::frame(&mut out, |w| {
                 w.int(xid).long(1).int(err);
-                (0..REPLY_BYTES - 20).for_each(|_| {
+                (0..REPLY_BYTES).for_each(|_| {
                     w.boolean(false);
                 });
             });

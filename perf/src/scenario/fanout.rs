@@ -16,7 +16,8 @@ use crate::target::{Kind, Server, Wishes};
 use crate::wire::{self, Reader, ReplyHeader, WatcherEvent};
 use std::time::Duration;
 
-const PATH: &str = "/perf/watched";
+/// The path in the events of ringkeeper's stub, which cannot be told another.
+const PATH: &str = "/stub/some-node0";
 /// Changes before the first one that counts.
 const WARM_UP_CHANGES: usize = 10;
 /// The session that changes the node; all others watch it.
@@ -227,7 +228,7 @@ fn start(context: &Context, kind: Kind) -> Result<Server> {
     let server = context.start(kind, wishes)?;
     if !kind.is_stub() {
         let mut client = Client::connect(server.addr(), Duration::from_secs(10))?;
-        client.create_all(&["/perf".to_string()], b"")?;
+        client.create_all(&["/stub".to_string()], b"")?;
         client.create_all(&[PATH.to_string()], &data())?;
     }
     Ok(server)
