@@ -195,7 +195,8 @@ class Side:
             if slot in self.connections:
                 self.connections[slot].close()
         elif kind == "send":
-            self._send(slot, step["requests"])
+            requests = step["requests"]
+            self._send(slot, requests[:1] if step.get("serial") else requests)
         elif kind == "raw":
             connection = self._connection(slot)
             connection.send(bytes.fromhex(step["hex"]))
@@ -224,8 +225,11 @@ class Side:
             outcome.append({"answer": bytes(answer + mine.input).hex(), "ended": mine.ended})
             mine.close()
         elif mine is not None and not mine.ended:
-            while mine.pending and (payload := mine.next()) is not None:
-                frames[slot].append(self._frame(mine, payload))
+            self._drain(mine, frames[slot])
+            for request in step["requests"][1:] if step.get("serial") else ():
+                if not mine.ended and not mine.pending:
+                    self._send(slot, [request])
+                    self._drain(mine, frames[slot])
             if step.get("closes"):
                 while (payload := mine.next(5.0)) is not None:
                     frames[slot].append(self._frame(mine, payload))
@@ -243,6 +247,11 @@ class Side:
         for number in [n for n, c in self.connections.items() if c.ended]:
             self.connections.pop(number).close()
         return outcome
+
+    def _drain(self, connection, frames):
+        """Reads until every pending request has its reply, the connection ends, or nothing more comes."""
+        while connection.pending and (payload := connection.next()) is not None:
+            frames.append(self._frame(connection, payload))
 
     def _barrier(self, frames):
         """Waits until every connection has been told all that it is owed: a read answered on it is behind that."""
@@ -270,15 +279,15 @@ class Side:
             xid, zxid, error = reader.int(), reader.long(), reader.int()
         except jute.Malformed:
             return {"short frame": payload.hex()}
-        self.last_zxid = max(self.last_zxid, zxid)
         body = reader.rest()
         for at, (wanted, request) in enumerate(connection.pending):
             if wanted == xid:
                 del connection.pending[at]
+                self.last_zxid = max(self.last_zxid, zxid)
                 return {"reply": request, "xid": xid, "zxid": zxid, "err": error, "body": body}
         if xid == jute.XID_EVENT:
             return {"event": body, "zxid": zxid, "err": error}
-        return {"unasked": payload.hex()}
+        return {"unasked": xid, "zxid": zxid, "err": error, "body": body.hex()}
 
     def _connection(self, slot):
         """The slot's connection; a new session is opened if it has none."""
@@ -410,7 +419,7 @@ class Normaliser:
 
     def stat(self, stat, path):
         """A Stat of the node at `path`."""
-        before = self.lasting.get(path, {})
+        before = self.lasting.get(path or "/", {})  # ZooKeeper reads "" as the root
         shown = dict(stat)
         for name in ("version", "cversion", "aversion"):
             shown[name] = stat[name] - before.get(name, 0)
@@ -431,6 +440,8 @@ class Normaliser:
                 (overtaking if frame["reply"]["name"] in ("ping", "auth") else ordered).append(shown)
             elif "event" in frame:
                 ordered.append(self._event(frame))
+            elif "unasked" in frame:
+                ordered.append({**frame, "zxid": self.zxid(frame["zxid"])})
             else:
                 ordered.append(frame)
         if any(r["name"] == "closeSession" for r in step.get("requests", ())):
@@ -453,7 +464,7 @@ class Normaliser:
         body = jute.decode_reply(request["name"], frame["body"])
         path = request.get("path")
         if "stat" in body:
-            body["stat"] = self.stat(body["stat"], path if isinstance(path, str) else None)
+            body["stat"] = self.stat(body["stat"], path if isinstance(path, str) else "?")
         if body.get("children") is not None:
             body["children"] = sorted(body["children"], key=str)
         if body.get("clients") is not None:
@@ -463,7 +474,7 @@ class Normaliser:
         for at, result in enumerate(body.get("results", ())):
             if "stat" in result:
                 sub = request["ops"][at].get("path") if at < len(request.get("ops", ())) else None
-                result["stat"] = self.stat(result["stat"], sub if isinstance(sub, str) else None)
+                result["stat"] = self.stat(result["stat"], sub if isinstance(sub, str) else "?")
             if result.get("children") is not None:
                 result["children"] = sorted(result["children"], key=str)
         name = "barrier" if frame["xid"] == BARRIER_XID else request["name"]

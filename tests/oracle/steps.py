@@ -1,8 +1,9 @@
 """Makes random sequences of steps from a seed.
 
 A step is a dict:
-    {"do": "send", "conn": 0, "requests": [...]}     requests in one write (pipelined if several); a connection that
-                                                     has no session opens a new one first
+    {"do": "send", "conn": 0, "requests": [...]}     requests in one write (pipelined if several; with "serial": true
+                                                     each after the other's reply); a connection that has no session
+                                                     opens a new one first
     {"do": "open", "conn": 0, "how": "new" | "attach" | "unknown", ...}   a new connection with a ConnectRequest
     {"do": "drop", "conn": 0}                        ends the connection without closing its session
     {"do": "raw", "conn": 0, "hex": "..."}           bytes as they are on an established connection
@@ -118,7 +119,7 @@ class Generator:
         for path in [p for p in self.likely if p not in paths]:
             if self.random.random() < 0.4:
                 del self.likely[path]
-        return [{"do": "send", "conn": self.connections, "requests": requests}]
+        return [self._many(self.connections, requests)]
 
     # --- kinds of steps -------------------------------------------------------------------------------------
 
@@ -148,7 +149,13 @@ class Generator:
         requests = [self._request() for _ in range(count)]
         if self.random.random() < 0.2:
             requests.insert(self.random.randrange(count), {"name": "ping"})
-        return {"do": "send", "conn": self._use(self._slot()), "requests": requests}
+        return self._many(self._use(self._slot()), requests)
+
+    def _many(self, slot, requests):
+        """Several requests in one write; one after the other's reply where ZooKeeper's answers to a pipeline are a
+        race: it checks hard quotas of a request against what had been applied when the request was prepared."""
+        step = {"do": "send", "conn": slot, "requests": requests}
+        return {**step, "serial": True} if self.profile == "extended" else step
 
     def _watch_then_touch(self):
         """Watches of several kinds on one path, then writes around it from elsewhere."""
