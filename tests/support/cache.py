@@ -34,7 +34,14 @@ PYSPARK_SHA256 = "5ad689d53570ee1674193fd4f9bda065f0db3be9363a27d2a3406cc457b70b
 KAZOO_VERSION = "2.11.0"
 KAZOO_SHA256 = "57e7e6f69295c8f922511488eeb79680729e14bb8eb382d5cad83aa11345c36c"
 # What kazoo's tests import, pinned so that a new release cannot change a verdict.
-VENV_PACKAGES = (f"kazoo=={KAZOO_VERSION}", "pytest==8.3.4", "pytest-timeout==2.3.1")
+VENV_PACKAGES = (
+    f"kazoo=={KAZOO_VERSION}",
+    "pytest==8.3.4",
+    "pytest-timeout==2.3.1",
+    "gevent==26.9.0",
+    "eventlet==0.41.3",
+    "objgraph==3.7.0",
+)
 
 # Name beginnings of the jars a standalone server or an ensemble needs to run. The netty ones are loaded even
 # when the NIO connection factory is used; log4j gives a log when one is asked for.
@@ -93,7 +100,8 @@ def zookeeper_classpath():
 
 def venv_python():
     """The interpreter of the virtual environment that holds kazoo and pytest."""
-    directory = cache_directory() / f"venv-kazoo-{KAZOO_VERSION}"
+    mark = hashlib.sha256(" ".join(VENV_PACKAGES).encode()).hexdigest()[:8]
+    directory = cache_directory() / f"venv-kazoo-{KAZOO_VERSION}-{mark}"
     _once(directory, _make_venv)
     return str(directory / "bin" / "python")
 
