@@ -35,7 +35,18 @@ PROFILES = {
         "extendedTypesEnabled": "true",
         "enforceQuota": "true",
     },
+    # With restarts of both servers among the steps.
+    "restarts": {"znode.container.checkIntervalMs": "86400000", "extendedTypesEnabled": "true"},
+    # For the fixed sequences about what happens by itself: reaping and expiry.
+    "timed": {
+        "znode.container.checkIntervalMs": "200",
+        "extendedTypesEnabled": "true",
+        "tickTime": "200",
+        "minSessionTimeout": "400",
+        "maxSessionTimeout": "40000",
+    },
 }
+RANDOM_PROFILES = ("default", "extended", "restarts")
 
 
 class Pair:
@@ -60,6 +71,16 @@ class Pair:
         for server in self.servers:
             server.__exit__(*exception)
 
+    def _restart(self, step):
+        for one in self.sides:
+            one.lose_connections()
+        for server in self.servers:
+            if step.get("how") == "kill":
+                server.kill()
+            else:
+                server.stop()
+            server.start()
+
     def run(self, steps):
         """Runs the steps on both; the first difference as (index, left, right), or None."""
         self.answers = 0
@@ -67,6 +88,8 @@ class Pair:
             one.reset()
         try:
             for index, step in enumerate(steps):
+                if step["do"] == "restart":
+                    self._restart(step)
                 for one in self.sides:
                     one.begin(step)
                 left, right = [one.finish(step) for one in self.sides]
@@ -185,7 +208,7 @@ def parse(arguments):
     parser.add_argument("--right", default="ringkeeper")
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument("--first", type=int, default=1, help="the first of --seeds")
-    parser.add_argument("--seeds", type=int, default=20, help="how many seeds (half of them a profile)")
+    parser.add_argument("--seeds", type=int, default=20, help="how many seeds, the profiles in turn")
     parser.add_argument("--steps", type=int, default=150, help="steps a seed")
     parser.add_argument("--profile", choices=sorted(PROFILES), help="only this profile")
     parser.add_argument("--seconds", type=float, help="stop after this long, whatever --seeds says")
@@ -207,6 +230,9 @@ def work(options):
         written = json.loads(Path(options.replay).read_text())
         return [(written["profile"], f"replay of {options.replay}", written["steps"])]
     profiles = [options.profile] if options.profile else sorted(PROFILES)
+    if any(":" in word for word in (options.left, options.right)):
+        print("A server that already runs is not restarted: the profile restarts is left out.")
+        profiles = [profile for profile in profiles if profile != "restarts"]
     result = []
     if not options.no_scenarios and options.seed is None:
         for name, profile, steps in scenarios.all_scenarios():
@@ -214,9 +240,10 @@ def work(options):
                 result.append((profile, f"scenario {name}", steps))
     if not options.only_scenarios and not options.scenario:
         seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
-        for number, seed in enumerate(seeds):
-            for profile in profiles if options.seed is not None else [profiles[number % len(profiles)]]:
-                result.append((profile, f"seed {seed} profile {profile}", None if seed is None else (seed, profile)))
+        profiles = [profile for profile in profiles if profile in RANDOM_PROFILES]
+        for seed in seeds if profiles else ():
+            for profile in profiles if options.seed is not None else [profiles[seed % len(profiles)]]:
+                result.append((profile, f"seed {seed} profile {profile}", (seed, profile)))
     return sorted(result, key=lambda item: item[0])
 
 

@@ -653,7 +653,94 @@ def xids():
     ] + [send(0, {"name": "ping", "xid": 77, "reply": False}), send(0, {**set_watches(0), "xid": 5}), send(0, {**WHO, "xid": -4})]
 
 
+def gone(path):
+    return {"do": "gone", "path": path}
+
+
+def reaping():
+    """Containers and TTL nodes that go by themselves, and those that stay."""
+    return [
+        opened(0),
+        opened(1),
+        *one_by_one(0, container("/unused"), container("/used"), create("/used/c"), add_watch("/used", 0)),
+        *one_by_one(0, create_ttl("/parent", 1), create("/parent/c"), create_ttl("/short", 300), exists("/short", True)),
+        *one_by_one(0, children("/", True), create("/flag4", flags=4), create("/flag4/c"), delete("/flag4/c")),
+        gone("/short"),
+        send(0, exists("/short")),
+        send(1, delete("/used/c")),
+        gone("/used"),
+        *one_by_one(0, exists("/used"), exists("/unused"), exists("/flag4"), exists("/parent"), exists("/")),
+        send(1, delete("/parent/c")),
+        gone("/parent"),
+        *one_by_one(0, children("/"), exists("/"), container("/used"), exists("/used")),
+    ]
+
+
+def expiring():
+    """A session that is not heard from any more."""
+    return [
+        opened(0),
+        opened(1, timeout_ms=600),
+        send(1, create("/e1", flags=1), create("/e2", flags=1)),
+        send(0, exists("/e1", True), get("/e2", True), children("/", True), add_watch("/", 1)),
+        {"do": "drop", "conn": 1},
+        gone("/e1"),
+        send(0, exists("/e1"), exists("/e2"), children("/"), exists("/")),
+        opened(1, how="attach", label="S1"),
+        send(1, exists("/e1")),
+    ]
+
+
+def restarting():
+    """What a server keeps over its end: the tree to the last Stat, sessions, ephemerals, counters, quotas."""
+    tree = one_by_one(
+        0,
+        auth("ann:one"),
+        create("/r", "data", acl=[[31, "auth", ""], [1, "world", "anyone"]]),
+        create("/r/s-", flags=2),
+        create("/r/s-", flags=2),
+        delete("/r/s-0000000000"),
+        create("/r/null", data=None),
+        container("/r/container"),
+        create_ttl("/r/ttl"),
+        set_data("/r/null", "now"),
+        set_data("/r/null", None),
+        set_acl("/r/null", [[31, "world", "anyone"], [1, "ip", "10.0.0.0/8"]]),
+        multi(create("/r/m", "1"), set_data("/r/m", "2"), create("/r/m/e", flags=1)),
+        multi(create("/r/no"), check("/r", 99)),
+        create("/r/e", flags=1),
+        create(QUOTA + "/r"),
+        create(QUOTA + "/r/zookeeper_limits", "count=3,bytes=100"),
+        create(QUOTA + "/r/zookeeper_stats", "count=0,bytes=0"),
+        create("/r/s-", flags=3),
+    )
+    look = one_by_one(
+        1,
+        *[exists(path) for path in ("/", "/r", "/r/null", "/r/m", "/r/m/e", "/r/e", "/r/container", "/r/ttl", "/zookeeper")],
+        *[on_path("getACL", path) for path in ("/r", "/r/null", "/", "/zookeeper/config")],
+        get("/r/null"),
+        get(QUOTA + "/r/zookeeper_stats"),
+        children("/r", name="getChildren2"),
+        on_path("getAllChildrenNumber", "/"),
+    )
+    again = one_by_one(
+        0, on_path("getEphemerals", "/"), auth("ann:one"), create("/r/s-", flags=2), create("/r/new"), on_path("deleteContainer", "/r/container")
+    )
+    steps = [opened(0), opened(1), *tree, *look]
+    for how in ("stop", "kill", "stop"):
+        steps += [{"do": "restart", "how": how}, opened(0, how="attach", label="S0"), opened(1, how="attach", label="S1")]
+        steps += [*look, *again, *look]
+    steps += [{"do": "restart", "how": "kill"}, opened(2), send(2, children("/r")), opened(0, how="attach", label="S0")]
+    steps += [send(0, CLOSE, closes=True), send(2, children("/r"), exists("/r/m"))]
+    steps += [{"do": "restart"}, opened(2), send(2, children("/r")), opened(0, how="attach", label="S0")]
+    return steps
+
+
+PROFILES = {reaping: ("timed",), expiring: ("timed",), restarting: ("restarts",)}
 SUBJECTS = (
+    reaping,
+    expiring,
+    restarting,
     handshakes,
     attaching,
     bad_bytes,
@@ -677,14 +764,14 @@ SUBJECTS = (
     pipelines,
     xids,
 )
-# Those whose answers differ between the profiles of oracle.py run under both.
-UNDER_BOTH = (creating, transactions, quotas)
+# Those whose answers depend on the configuration run under both of these; the others under the default one.
+PROFILES.update({subject: ("default", "extended") for subject in (creating, transactions, quotas)})
 
 
 def all_scenarios():
     """(name, profile, steps) of each."""
     result = []
     for subject in SUBJECTS:
-        for profile in ("default", "extended") if subject in UNDER_BOTH else ("default",):
+        for profile in PROFILES.get(subject, ("default",)):
             result.append((subject.__name__.replace("_", " ") + f" ({profile})", profile, subject()))
     return result

@@ -108,9 +108,11 @@ class Side:
         for connection in self.connections.values():
             connection.close()
         self.connections = {}
+        self.watchman = None  # id and password of the session that looks for the end of nodes
         self.sessions = {}  # id -> label
         self.passwords = {}  # label -> (id, password)
         self.clean()
+        self.watchman = self._open_watchman()
         self.normaliser = Normaliser(self)
         self.last_zxid = self.normaliser.base
 
@@ -119,13 +121,22 @@ class Side:
         for connection in self.connections.values():
             connection.close()
         self.connections = {}
-        for session, password in self.passwords.values():
+        for session, password in [*self.passwords.values(), self.watchman]:
             closer = Connection(self.address)
             closer.send(jute.encode_connect(0, SESSION_TIMEOUT_MS, session, password, False))
             response = closer.next()
             if response is not None and jute.decode_connect(response).get("session") == session:
                 self.call(closer, {"name": "closeSession"})
             closer.close()
+
+    def _open_watchman(self):
+        opener = Connection(self.address)
+        opener.send(jute.encode_connect(0, SESSION_TIMEOUT_MS, 0, b"\0" * 16, False))
+        response = jute.decode_connect(opener.next() or b"")
+        opener.close()
+        if "session" not in response:
+            raise RuntimeError(f"{self.name}: no ConnectResponse")
+        return response["session"], response["password"]
 
     def admin(self):
         """A connection of its own, authenticated as the super user."""
@@ -208,7 +219,7 @@ class Side:
             connection.send(bytes.fromhex(step["hex"]))
             if step.get("eof"):
                 connection.socket.shutdown(socket.SHUT_WR)
-        else:
+        elif kind not in ("restart", "gone"):
             raise ValueError(f"step of kind {kind!r}")
 
     def finish(self, step):
@@ -226,13 +237,15 @@ class Side:
             mine.close()
         elif mine is not None and not mine.ended:
             self._drain(mine, frames[slot])
-            for request in step["requests"][1:] if step.get("serial") else ():
+            for request in step.get("requests", ())[1:] if step.get("serial") else ():
                 if not mine.ended and not mine.pending:
                     self._send(slot, [request])
                     self._drain(mine, frames[slot])
             if step.get("closes"):
                 while (payload := mine.next(5.0)) is not None:
                     frames[slot].append(self._frame(mine, payload))
+        if kind == "gone":
+            outcome.append({"gone": self._wait_until_gone(step["path"])})
         for number in step.get("ends", ()):  # other connections that the step makes the server close
             other = self.connections.get(number)
             while other is not None and (payload := other.next(5.0)) is not None:
@@ -247,6 +260,28 @@ class Side:
         for number in [n for n, c in self.connections.items() if c.ended]:
             self.connections.pop(number).close()
         return outcome
+
+    def _wait_until_gone(self, path):
+        """Polls, on a connection of its own without a session's zxid, until a node is not there any more."""
+        asker = Connection(self.address)
+        try:
+            asker.send(jute.encode_connect(0, SESSION_TIMEOUT_MS, *self.watchman, False))
+            if asker.next() is None:
+                return "the session that looks is gone"
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                if self.call(asker, {"name": "exists", "path": path, "watch": False})[1] == -101:
+                    return True
+                time.sleep(0.02)
+            return False
+        finally:
+            asker.close()
+
+    def lose_connections(self):
+        """Forgets all connections: the server is about to be restarted."""
+        for connection in self.connections.values():
+            connection.close()
+        self.connections = {}
 
     def _drain(self, connection, frames):
         """Reads until every pending request has its reply, the connection ends, or nothing more comes."""

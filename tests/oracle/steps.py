@@ -8,6 +8,8 @@ A step is a dict:
     {"do": "drop", "conn": 0}                        ends the connection without closing its session
     {"do": "raw", "conn": 0, "hex": "..."}           bytes as they are on an established connection
     {"do": "first", "conn": 0, "hex": "..."}         bytes as the first ones of a new connection
+    {"do": "restart", "how": "stop" | "kill"}        both servers end and start on their data
+    {"do": "gone", "path": "..."}                    waits until a node is gone by itself
 with "closes": true where ZooKeeper closes the connection, and "ends": [slots] for other connections that it closes.
 
 The generator keeps a rough idea of the tree, so that most requests mean something; it need not be right.
@@ -101,6 +103,7 @@ class Generator:
             (4, self._new_session_over),
             (3, self._setwatches_storm),
             (20, self._quota),
+            (25 if self.profile == "restarts" else 0, self._restart),
         ]
         weights = [weight for weight, _ in kinds]
         while len(steps) < count:
@@ -272,6 +275,19 @@ class Generator:
             self.opened -= 1
             return {"do": "open", "conn": slot, "how": "new", "ago": -self.random.choice((1, 1000, 2**40))}
         return {"do": "open", "conn": slot, "how": "new", "ago": 0}
+
+    def _restart(self):
+        """Both servers end and start again; some of the sessions are taken up, the tree is looked at."""
+        slots, self.slots = dict(self.slots), {}
+        steps = [{"do": "restart", "how": self.random.choice(("stop", "kill"))}]
+        for slot, label in slots.items():
+            if self.random.random() < 0.7:
+                steps.append(self._attach(slot, label))
+        looker = self._use(self._slot())
+        for path in sorted(self.random.sample(sorted(self.likely), min(6, len(self.likely)))):
+            steps.append(self._one(looker, {"name": "getData", "path": path, "watch": False}))
+            steps.append(self._one(looker, {"name": "getChildren2", "path": path, "watch": False}))
+        return steps
 
     def _new_session_over(self):
         return self._open_new(self._slot())

@@ -29,6 +29,9 @@ STOP_TIMEOUT_S = 20
 SUPER_PASSWORD = "super:test"
 SUPER_DIGEST = "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
 
+# Settings that Apache takes from Java system properties alone; in zoo.cfg it passes over them.
+PROPERTY_KEYS = ("znode.container.", "jute.maxbuffer")
+
 DEFAULT_CONFIG = {
     "tickTime": "2000",
     "initLimit": "10",
@@ -196,6 +199,7 @@ class Apache(Server):
             "zookeeper.jmx.log4j.disable": "true",
             "zookeeper.forceSync": "yes" if self.sync else "no",
             "log4j2.level": "INFO" if self.log else "OFF",
+            **{key: value for key, value in self.config.items() if key.startswith(PROPERTY_KEYS)},
             **self.properties,
         }
         command = [self.java, f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
