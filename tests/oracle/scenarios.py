@@ -736,8 +736,26 @@ def restarting():
     return steps
 
 
+def words():
+    """Four-letter words about known sessions, watches and nodes."""
+    asked = ("ruok", "isro", "srvr", "stat", "mntr", "wchs", "wchc", "wchp", "dump", "dirs", "conf", "cons", "gtmk", "hash")
+    ask = [{"do": "word", "word": word} for word in (*asked, "crst", "srst", "nope")]
+    return [
+        opened(0),
+        opened(1),
+        *ask,
+        send(0, create("/e", flags=1), create("/f", "data"), create("/f/e", flags=1), exists("/x", True), children("/", True)),
+        send(1, add_watch("/p", 1), add_watch("/p", 0), exists("/x", True), get("/f", True), create("/g", flags=1)),
+        *ask,
+        send(1, create("/x"), remove_watches("/p", 3)),
+        send(0, delete("/e"), set_data("/f", "longer data")),
+        *ask,
+    ]
+
+
 PROFILES = {reaping: ("timed",), expiring: ("timed",), restarting: ("restarts",)}
 SUBJECTS = (
+    words,
     reaping,
     expiring,
     restarting,

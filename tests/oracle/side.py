@@ -9,6 +9,8 @@ import socket
 import time
 
 import jute
+import servers
+import words
 
 REPLY_TIMEOUT_S = 20.0
 BARRIER_XID = 0x7F000000
@@ -219,7 +221,7 @@ class Side:
             connection.send(bytes.fromhex(step["hex"]))
             if step.get("eof"):
                 connection.socket.shutdown(socket.SHUT_WR)
-        elif kind not in ("restart", "gone"):
+        elif kind not in ("restart", "gone", "word"):
             raise ValueError(f"step of kind {kind!r}")
 
     def finish(self, step):
@@ -244,6 +246,9 @@ class Side:
             if step.get("closes"):
                 while (payload := mine.next(5.0)) is not None:
                     frames[slot].append(self._frame(mine, payload))
+        if kind == "word":
+            answer = servers.four_letter_word(*self.address, step["word"])
+            outcome.append({"word": words.comparable(step["word"], answer, self)})
         if kind == "gone":
             outcome.append({"gone": self._wait_until_gone(step["path"])})
         for number in step.get("ends", ()):  # other connections that the step makes the server close
