@@ -98,6 +98,10 @@ pub(crate) struct State {
     /// By `ConnId::index`.
     conns: Vec<Option<Box<Conn>>>,
     watches: WatchTable,
+    /// Held reads of all connections.
+    held: usize,
+    /// The reader has let its versions go.
+    parked: bool,
     /// Connections that go on when the lane has room again.
     stalled: Vec<ConnId>,
     /// Messages that may not be lost and found the lane full: disconnects, and identity lists to release. A few a
@@ -141,6 +145,8 @@ impl Shard {
                 metrics,
                 conns: Vec::new(),
                 watches,
+                held: 0,
+                parked: false,
                 stalled: Vec::new(),
                 lost: Vec::new(),
                 shaking_hands: std::collections::VecDeque::new(),
@@ -186,18 +192,25 @@ impl Shard {
         Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
     }
 
-    /// Before the thread sleeps: no version is held any more. False if there is work after all.
+    /// Before the thread sleeps: versions are let go where none can be asked for. False if there is work after all.
     pub fn before_park(&mut self) -> bool {
-        if self.commits.is_empty() {
-            self.state.reader.park();
-            return true;
+        if !self.commits.is_empty() {
+            return false;
         }
-        false
+        // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
+        // published already: those versions, and the ACLs in the entries, must stay. Both wake this shard soon.
+        if self.state.held == 0 && self.state.watches.is_empty() {
+            self.state.reader.park();
+            self.state.parked = true;
+        }
+        true
     }
 
     /// After the thread slept. What was committed meanwhile is worked through before the tree is touched again.
     pub fn after_park(&mut self) {
-        self.state.reader.unpark();
+        if std::mem::take(&mut self.state.parked) {
+            self.state.reader.unpark();
+        }
     }
 }
 
@@ -271,6 +284,7 @@ impl State {
         self.metrics.change(Gauge::Connections, -1);
         self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
         self.links.addresses.release(conn.peer.ip());
+        self.held -= conn.held;
         self.watches.remove_conn(id.index);
         self.publish_watch_count();
         if conn.phase == Phase::Handshake {
