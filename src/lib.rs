@@ -2,7 +2,9 @@
 
 pub mod auth;
 pub mod jute;
+pub mod prepare;
 pub mod protocol;
 pub mod session;
+pub mod tree;
 pub mod txn;
 pub mod watch;
