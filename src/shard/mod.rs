@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::admin::words::WhiteList;
-use crate::admin::{ShardDesk, ShardLetter};
+use crate::admin::ShardDesk;
 use crate::auth::{self, AuthConfig, IdentityTable};
 use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitRx, LaneTx};

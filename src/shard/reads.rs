@@ -11,7 +11,7 @@ use crate::protocol::{
 };
 use crate::metrics::{Counter, Summary};
 use crate::reactor::Io;
-use crate::tree::Node;
+use crate::tree::{AclId, Node};
 use crate::watch::WatchKind;
 
 use super::State;
@@ -161,7 +161,7 @@ impl State {
     fn check(&self, conn: &Conn, node: &Node<'_>, perm: i32) -> Result<(), ErrorCode> {
         let acl = node.acl();
         let config = &self.links.auth;
-        if acl.0 == 0
+        if acl == AclId::OPEN
             || auth::allows(self.reader.acl_list(acl), perm, &conn.identities, config)
         {
             Ok(())
