@@ -148,6 +148,8 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
     let idle = Park::new(&mut reactor).await?;
     let mut tick_ns = monotonic_ns();
     let mut give_up_ns = None;
+    // The last park ended with nothing to do: back to it without another wait.
+    let mut quiet = false;
     loop {
         let turn = reactor.pass();
         let now_ns = reactor.driver.now_ns;
@@ -173,9 +175,13 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
         };
         let deadline_ns = [deadline_ns, reactor.driver.deadline_ns(), give_up_ns];
         let deadline_ns = deadline_ns.into_iter().flatten().min();
-        if let Rest::Park = reactor.rest(deadline_ns, cfg.busy_poll_us)? {
+        quiet &= reactor.driver.ring.queued() == 0;
+        if let Rest::Park = reactor.rest(deadline_ns, cfg.busy_poll_us, quiet)? {
             reactor.publish_counts();
-            idle.park(&mut reactor, deadline_ns).await?;
+            quiet = idle.park(&mut reactor, deadline_ns).await?;
+            if quiet {
+                reactor.driver.pool.trim();
+            }
             // The pass that follows needs no other: the executor has just run.
             tick_ns = monotonic_ns();
         }
@@ -194,8 +200,14 @@ impl<R: Resident> Reactor<R> {
     }
 
     /// Submits what is queued and looks for work: by polling if told to, then by a short wait.
-    fn rest(&mut self, deadline_ns: Option<u64>, busy_poll_us: u32) -> io::Result<Rest> {
-        if busy_poll_us > 0 || self.driver.ring.queued() > SUBMIT_AND_WAIT_MAX {
+    /// `quiet`: it has looked long enough already, and nothing has happened since.
+    fn rest(
+        &mut self,
+        deadline_ns: Option<u64>,
+        busy_poll_us: u32,
+        quiet: bool,
+    ) -> io::Result<Rest> {
+        if !quiet && (busy_poll_us > 0 || self.driver.ring.queued() > SUBMIT_AND_WAIT_MAX) {
             self.enter()?;
             if self.poll(deadline_ns, u64::from(busy_poll_us) * 1000) {
                 if self.driver.ring.has_deferred() {
@@ -212,6 +224,9 @@ impl<R: Resident> Reactor<R> {
             self.driver.own.bell().wake_up();
             self.enter()?;
             return Ok(Rest::Work);
+        }
+        if quiet {
+            return Ok(Rest::Park);
         }
         let now_ns = monotonic_ns();
         let wait_ns = deadline_ns.map_or(u64::MAX, |at| at.saturating_sub(now_ns)).min(WAIT_NS_MAX);
@@ -321,11 +336,12 @@ impl Park {
     }
 
     /// Parks until the ring completes something, the deadline passes, or the coarse timer rings.
+    /// True: it was the timer, and there is nothing to do.
     async fn park<R: Resident>(
         &self,
         reactor: &mut Reactor<R>,
         deadline_ns: Option<u64>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         if let Some(deadline_ns) = deadline_ns {
             reactor.arm_timer(deadline_ns);
         }
@@ -346,8 +362,10 @@ impl Park {
             }
         }
         reactor.driver.ring.set_notification(false);
+        reactor.enter()?;
+        let quiet = !reactor.has_work();
         reactor.awake();
-        reactor.enter()
+        Ok(quiet)
     }
 
     async fn end(self) {
