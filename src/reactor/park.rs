@@ -14,7 +14,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use io_uring::{opcode, types};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, mpsc};
@@ -293,7 +293,8 @@ impl<R: Resident> Reactor<R> {
 
 /// What parking through the executor needs.
 struct Park {
-    /// Written by the ring for completions while notification is on, and by the coarse timer.
+    /// Written by the ring for completions while notification is on, by threads that wake us, and by
+    /// the coarse timer.
     event: BufferedFile,
     null: BufferedFile,
     parked: Rc<Cell<bool>>,
@@ -302,27 +303,18 @@ struct Park {
 
 impl Park {
     async fn new<R: Resident>(reactor: &mut Reactor<R>) -> io::Result<Self> {
-        // SAFETY: no memory is involved; the result is checked.
-        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        if event < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made; the file owns and closes it.
-        let (event, kick) = unsafe {
-            let event = OwnedFd::from_raw_fd(event);
-            let kick = event.try_clone()?;
-            use std::os::fd::IntoRawFd;
-            (BufferedFile::from_raw_fd(event.into_raw_fd()), kick)
-        };
+        let event = reactor.driver.own.park_event()?.into_raw_fd();
+        // SAFETY: a duplicate made for this file, which owns and closes it.
+        let event = unsafe { BufferedFile::from_raw_fd(event) };
         reactor.driver.ring.register_event(event.as_raw_fd())?;
         let null = BufferedFile::open("/dev/null").await.map_err(io::Error::from)?;
         let parked = Rc::new(Cell::new(false));
-        let is_parked = parked.clone();
+        let (is_parked, own) = (parked.clone(), reactor.driver.own.clone());
         let coarse = glommio::spawn_local(async move {
             loop {
                 glommio::timer::sleep(COARSE).await;
                 if is_parked.get() {
-                    add_to_event(kick.as_raw_fd(), COARSE_MARK);
+                    own.write_park_event(COARSE_MARK);
                 }
             }
         });
@@ -374,13 +366,6 @@ impl Park {
         let _ = self.event.close().await;
         let _ = self.null.close().await;
     }
-}
-
-fn add_to_event(event: RawFd, value: u64) {
-    let value = value.to_ne_bytes();
-    // SAFETY: writes 8 bytes out of a live array to a descriptor the caller holds open. Fails only
-    // when the counter is full, which wakes the reader as well.
-    unsafe { libc::write(event, value.as_ptr().cast(), value.len()) };
 }
 
 /// Whether the event rings within a millisecond. Asked only when a wake seems to be lost.
