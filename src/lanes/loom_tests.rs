@@ -1,5 +1,5 @@
 //! Models of the publication and wake protocols, run exhaustively:
-//! `RUSTFLAGS="--cfg loom" cargo test --profile fast --target-dir target/loom --lib lanes`.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --manifest-path tests/loom/Cargo.toml --target-dir target/loom`.
 
 use super::sync::{Arc, AtomicU64, Ordering};
 use super::*;

@@ -125,6 +125,8 @@ pub(super) struct OutPool {
 
 /// A fresh output buffer's size.
 const OUT_BYTES: usize = 2048;
+/// Buffers kept when there is nothing to do.
+const OUT_KEPT_IDLE: usize = 64;
 /// A buffer that grew beyond this is freed rather than kept.
 const OUT_BYTES_KEPT: usize = 64 << 10;
 
@@ -153,6 +155,13 @@ impl OutPool {
         self.bytes += bytes;
         self.free.push(buffer);
     }
+
+    /// Frees most of it: there was nothing to do for a while.
+    pub(super) fn trim(&mut self) {
+        self.free.truncate(OUT_KEPT_IDLE);
+        self.free.shrink_to(OUT_KEPT_IDLE);
+        self.bytes = self.free.iter().map(Vec::capacity).sum();
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +184,12 @@ mod tests {
             pool.give(Vec::with_capacity(OUT_BYTES));
         }
         assert_eq!((pool.free.len(), pool.bytes), (3, 3 * OUT_BYTES));
+        let mut pool = OutPool::new(1 << 20);
+        for _ in 0..2 * OUT_KEPT_IDLE {
+            pool.give(Vec::with_capacity(OUT_BYTES));
+        }
+        pool.trim();
+        assert_eq!((pool.free.len(), pool.bytes), (OUT_KEPT_IDLE, OUT_KEPT_IDLE * OUT_BYTES));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use io_uring::{opcode, types};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, mpsc};
@@ -148,6 +148,8 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
     let idle = Park::new(&mut reactor).await?;
     let mut tick_ns = monotonic_ns();
     let mut give_up_ns = None;
+    // The last park ended with nothing to do: back to it without another wait.
+    let mut quiet = false;
     loop {
         let turn = reactor.pass();
         let now_ns = reactor.driver.now_ns;
@@ -173,9 +175,13 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
         };
         let deadline_ns = [deadline_ns, reactor.driver.deadline_ns(), give_up_ns];
         let deadline_ns = deadline_ns.into_iter().flatten().min();
-        if let Rest::Park = reactor.rest(deadline_ns, cfg.busy_poll_us)? {
+        quiet &= reactor.driver.ring.queued() == 0;
+        if let Rest::Park = reactor.rest(deadline_ns, cfg.busy_poll_us, quiet)? {
             reactor.publish_counts();
-            idle.park(&mut reactor, deadline_ns).await?;
+            quiet = idle.park(&mut reactor, deadline_ns).await?;
+            if quiet {
+                reactor.driver.pool.trim();
+            }
             // The pass that follows needs no other: the executor has just run.
             tick_ns = monotonic_ns();
         }
@@ -194,8 +200,14 @@ impl<R: Resident> Reactor<R> {
     }
 
     /// Submits what is queued and looks for work: by polling if told to, then by a short wait.
-    fn rest(&mut self, deadline_ns: Option<u64>, busy_poll_us: u32) -> io::Result<Rest> {
-        if busy_poll_us > 0 || self.driver.ring.queued() > SUBMIT_AND_WAIT_MAX {
+    /// `quiet`: it has looked long enough already, and nothing has happened since.
+    fn rest(
+        &mut self,
+        deadline_ns: Option<u64>,
+        busy_poll_us: u32,
+        quiet: bool,
+    ) -> io::Result<Rest> {
+        if !quiet && (busy_poll_us > 0 || self.driver.ring.queued() > SUBMIT_AND_WAIT_MAX) {
             self.enter()?;
             if self.poll(deadline_ns, u64::from(busy_poll_us) * 1000) {
                 if self.driver.ring.has_deferred() {
@@ -212,6 +224,9 @@ impl<R: Resident> Reactor<R> {
             self.driver.own.bell().wake_up();
             self.enter()?;
             return Ok(Rest::Work);
+        }
+        if quiet {
+            return Ok(Rest::Park);
         }
         let now_ns = monotonic_ns();
         let wait_ns = deadline_ns.map_or(u64::MAX, |at| at.saturating_sub(now_ns)).min(WAIT_NS_MAX);
@@ -278,7 +293,8 @@ impl<R: Resident> Reactor<R> {
 
 /// What parking through the executor needs.
 struct Park {
-    /// Written by the ring for completions while notification is on, and by the coarse timer.
+    /// Written by the ring for completions while notification is on, by threads that wake us, and by
+    /// the coarse timer.
     event: BufferedFile,
     null: BufferedFile,
     parked: Rc<Cell<bool>>,
@@ -287,27 +303,18 @@ struct Park {
 
 impl Park {
     async fn new<R: Resident>(reactor: &mut Reactor<R>) -> io::Result<Self> {
-        // SAFETY: no memory is involved; the result is checked.
-        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        if event < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made; the file owns and closes it.
-        let (event, kick) = unsafe {
-            let event = OwnedFd::from_raw_fd(event);
-            let kick = event.try_clone()?;
-            use std::os::fd::IntoRawFd;
-            (BufferedFile::from_raw_fd(event.into_raw_fd()), kick)
-        };
+        let event = reactor.driver.own.park_event()?.into_raw_fd();
+        // SAFETY: a duplicate made for this file, which owns and closes it.
+        let event = unsafe { BufferedFile::from_raw_fd(event) };
         reactor.driver.ring.register_event(event.as_raw_fd())?;
         let null = BufferedFile::open("/dev/null").await.map_err(io::Error::from)?;
         let parked = Rc::new(Cell::new(false));
-        let is_parked = parked.clone();
+        let (is_parked, own) = (parked.clone(), reactor.driver.own.clone());
         let coarse = glommio::spawn_local(async move {
             loop {
                 glommio::timer::sleep(COARSE).await;
                 if is_parked.get() {
-                    add_to_event(kick.as_raw_fd(), COARSE_MARK);
+                    own.write_park_event(COARSE_MARK);
                 }
             }
         });
@@ -321,11 +328,12 @@ impl Park {
     }
 
     /// Parks until the ring completes something, the deadline passes, or the coarse timer rings.
+    /// True: it was the timer, and there is nothing to do.
     async fn park<R: Resident>(
         &self,
         reactor: &mut Reactor<R>,
         deadline_ns: Option<u64>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         if let Some(deadline_ns) = deadline_ns {
             reactor.arm_timer(deadline_ns);
         }
@@ -346,8 +354,10 @@ impl Park {
             }
         }
         reactor.driver.ring.set_notification(false);
+        reactor.enter()?;
+        let quiet = !reactor.has_work();
         reactor.awake();
-        reactor.enter()
+        Ok(quiet)
     }
 
     async fn end(self) {
@@ -356,13 +366,6 @@ impl Park {
         let _ = self.event.close().await;
         let _ = self.null.close().await;
     }
-}
-
-fn add_to_event(event: RawFd, value: u64) {
-    let value = value.to_ne_bytes();
-    // SAFETY: writes 8 bytes out of a live array to a descriptor the caller holds open. Fails only
-    // when the counter is full, which wakes the reader as well.
-    unsafe { libc::write(event, value.as_ptr().cast(), value.len()) };
 }
 
 /// Whether the event rings within a millisecond. Asked only when a wake seems to be lost.

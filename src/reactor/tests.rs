@@ -709,3 +709,55 @@ fn wakes_from_threads_are_never_lost() {
     }
     rig.end();
 }
+
+const DESCRIPTORS_RUN_OUT: &str = "RINGKEEPER_TEST_DESCRIPTORS_RUN_OUT";
+
+/// The server of the next test, in a process of its own because the limit is the process's.
+#[test]
+fn descriptors_run_out_server() {
+    if std::env::var_os(DESCRIPTORS_RUN_OUT).is_none() {
+        return;
+    }
+    let limit = libc::rlimit { rlim_cur: 48, rlim_max: 48 };
+    // SAFETY: a valid limit; this process is ours alone.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let rig = Rig::new(true, |_| ());
+    println!("\nport {}", rig.address.port());
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    let stats = rig.end();
+    println!("\nerrors {}", stats.accept_errors.load(Relaxed));
+}
+
+#[test]
+fn accepting_goes_on_when_descriptors_are_free_again() {
+    use std::io::{BufRead, BufReader};
+    let mut server = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "reactor::tests::descriptors_run_out_server", "--nocapture"])
+        .env(DESCRIPTORS_RUN_OUT, "1")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut find = |name: &str| {
+        let found = lines.find_map(|line| line.unwrap().strip_prefix(name)?.trim().parse().ok());
+        found.unwrap_or_else(|| panic!("the server never said {name}"))
+    };
+    let port: u16 = find("port ");
+    let mut clients: Vec<_> = (0..80u8)
+        .map(|at| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(&[at]).unwrap();
+            stream
+        })
+        .collect();
+    // The first are served; each that goes makes room for one that waits in the backlog.
+    for (at, mut client) in clients.drain(..).enumerate() {
+        assert_eq!(read_all(&mut client, 1), [at as u8]);
+    }
+    drop(server.stdin.take());
+    let errors = find("errors ");
+    assert!(errors > 0, "the test is meant to run out of descriptors");
+    assert!(server.wait().unwrap().success());
+}

@@ -17,8 +17,12 @@ pub struct Waker(Arc<Inner>);
 struct Inner {
     bell: Bell,
     stop: AtomicBool,
-    /// The reactor's ring has a read of it pending.
+    /// The reactor's ring has a read of it pending, which ends a wait in that ring.
     event: OwnedFd,
+    /// What the reactor awaits while it is parked in the executor; its ring writes it as well. A
+    /// thread must write both: the write of one that the kernel makes in consequence of the other's
+    /// is put off for an RCU grace period (many milliseconds), for fear of loops.
+    park_event: OwnedFd,
     /// A duplicate of the reactor's ring descriptor, so that the number cannot become another
     /// file's while a waker still sends to it.
     ring: OnceLock<OwnedFd>,
@@ -30,16 +34,13 @@ impl Waker {
     /// # Errors
     /// When there is no descriptor left for the eventfd.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no memory is involved; the result is checked.
-        // Blocking on purpose: a read through a ring of a non-blocking one fails instead of waiting.
-        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        if event < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: just made, and nobody else has it.
-        let event = unsafe { OwnedFd::from_raw_fd(event) };
-        let ring = OnceLock::new();
-        Ok(Self(Arc::new(Inner { bell: Bell::new(), stop: AtomicBool::new(false), event, ring })))
+        Ok(Self(Arc::new(Inner {
+            bell: Bell::new(),
+            stop: AtomicBool::new(false),
+            event: eventfd()?,
+            park_event: eventfd()?,
+            ring: OnceLock::new(),
+        })))
     }
 
     /// Wakes the reactor, from any thread. From a reactor prefer [`super::Io::wake`], which sends
@@ -66,12 +67,20 @@ impl Waker {
         &self.0.bell
     }
 
-    /// Writes the eventfd whatever the bell says.
+    /// Writes the eventfds whatever the bell says.
     pub(super) fn write_event(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: writes 8 bytes out of a live array to a descriptor that self holds open. It can
-        // fail only when the counter is full, and then the reader is due to wake anyway.
-        unsafe { libc::write(self.0.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        add(self.0.event.as_raw_fd(), 1);
+        add(self.0.park_event.as_raw_fd(), 1);
+    }
+
+    /// Adds to what the parked reactor reads.
+    pub(super) fn write_park_event(&self, value: u64) {
+        add(self.0.park_event.as_raw_fd(), value);
+    }
+
+    /// What to await while parked.
+    pub(super) fn park_event(&self) -> io::Result<OwnedFd> {
+        self.0.park_event.try_clone()
     }
 
     pub(super) fn event_fd(&self) -> RawFd {
@@ -104,4 +113,22 @@ impl std::fmt::Debug for Waker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Waker(eventfd {}, {:?})", self.event_fd(), self.0.bell)
     }
+}
+
+fn eventfd() -> io::Result<OwnedFd> {
+    // Blocking on purpose: a read through a ring of a non-blocking one fails instead of waiting.
+    // SAFETY: no memory is involved; the result is checked.
+    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if event < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(event) })
+}
+
+fn add(event: RawFd, value: u64) {
+    let value = value.to_ne_bytes();
+    // SAFETY: writes 8 bytes out of a live array to a descriptor that the caller holds open. It can
+    // fail only when the counter is full, and then the reader is due to wake anyway.
+    unsafe { libc::write(event, value.as_ptr().cast(), value.len()) };
 }
