@@ -169,7 +169,7 @@ def report(title, steps, found):
     print(f"\nDIFFERENCE {title}, step {index} of {len(steps)}:")
     for number, step in enumerate(steps[: index + 1]):
         print(f"  {'>>' if number == index else '  '} {number}: {json.dumps(step)}")
-    print("\n".join(differing_parts(left, right)))
+    print("\n".join(differing_parts(left, right)), flush=True)
     print("  whole left: ", json.dumps(left))
     print("  whole right:", json.dumps(right))
 
@@ -211,7 +211,7 @@ def parse(arguments):
     parser.add_argument("--seeds", type=int, default=20, help="how many seeds, the profiles in turn")
     parser.add_argument("--steps", type=int, default=150, help="steps a seed")
     parser.add_argument("--profile", choices=sorted(PROFILES), help="only this profile")
-    parser.add_argument("--seconds", type=float, help="stop after this long, whatever --seeds says")
+    parser.add_argument("--seconds", type=float, help="stop after this long (each profile has an equal share)")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
     parser.add_argument("--no-shrink", action="store_true")
     parser.add_argument("--shrink-seconds", type=float, default=60.0)
@@ -252,11 +252,13 @@ def main(arguments):
     differing, done, answers, began = [], 0, 0, time.monotonic()
     items = work(options)
     try:
-        for profile in sorted({item[0] for item in items}):
+        profiles = sorted({item[0] for item in items})
+        for number, profile in enumerate(profiles):
             mine = [item for item in items if item[0] == profile]
+            share_s = (options.seconds or 1e9) * (number + 1) / len(profiles)
             with Pair(options.left, options.right, profile) as pair:
                 for _, title, steps in mine:
-                    if options.seconds and time.monotonic() - began > options.seconds:
+                    if time.monotonic() - began > share_s:
                         break
                     if isinstance(steps, tuple):
                         steps = generator.sequence(steps[0], options.steps, profile)
