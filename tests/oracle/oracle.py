@@ -81,9 +81,11 @@ class Pair:
                 server.stop()
             server.start()
 
-    def run(self, steps):
-        """Runs the steps on both; the first difference as (index, left, right), or None."""
-        self.answers = 0
+    def run(self, steps, every=None):
+        """Runs the steps on both; the first difference as (index, left, right), or None.
+
+        With `every`, a function, goes on after a difference and calls it for each."""
+        self.answers, first = 0, None
         for one in self.sides:
             one.reset()
         try:
@@ -95,8 +97,11 @@ class Pair:
                 left, right = [one.finish(step) for one in self.sides]
                 self.answers += sum(len(part.get("frames", ())) for part in left)
                 if left != right and not differences.allowed(step, left, right):
-                    return index, left, right
-            return None
+                    first = first or (index, left, right)
+                    if every is None:
+                        break
+                    every(index, step, left, right)
+            return first
         finally:
             for one in self.sides:
                 one.finish_run()
@@ -184,6 +189,12 @@ def write_down(directory, title, steps, profile):
 
 def examine(pair, title, steps, profile, options):
     """Runs one sequence; returns whether the servers agreed."""
+    if options.through:
+        def tell(index, step, left, right):
+            print(f"\nDIFFERENCE {title}, step {index}: {json.dumps(step)[:600]}")
+            print("\n".join(line[:1200] for line in differing_parts(left, right)), flush=True)
+
+        return pair.run(steps, tell) is None
     found = pair.run(steps)
     if found is None:
         return True
@@ -213,6 +224,7 @@ def parse(arguments):
     parser.add_argument("--profile", choices=sorted(PROFILES), help="only this profile")
     parser.add_argument("--seconds", type=float, help="stop after this long (each profile has an equal share)")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
+    parser.add_argument("--through", action="store_true", help="go on in a sequence after a difference, tell them all")
     parser.add_argument("--no-shrink", action="store_true")
     parser.add_argument("--shrink-seconds", type=float, default=60.0)
     parser.add_argument("--replay", help="a file an earlier run wrote")
