@@ -81,9 +81,11 @@ class Pair:
                 server.stop()
             server.start()
 
-    def run(self, steps):
-        """Runs the steps on both; the first difference as (index, left, right), or None."""
-        self.answers = 0
+    def run(self, steps, every=None):
+        """Runs the steps on both; the first difference as (index, left, right), or None.
+
+        With `every`, a function, goes on after a difference and calls it for each."""
+        self.answers, first = 0, None
         for one in self.sides:
             one.reset()
         try:
@@ -95,8 +97,11 @@ class Pair:
                 left, right = [one.finish(step) for one in self.sides]
                 self.answers += sum(len(part.get("frames", ())) for part in left)
                 if left != right and not differences.allowed(step, left, right):
-                    return index, left, right
-            return None
+                    first = first or (index, left, right)
+                    if every is None:
+                        break
+                    every(index, step, left, right)
+            return first
         finally:
             for one in self.sides:
                 one.finish_run()
@@ -169,7 +174,7 @@ def report(title, steps, found):
     print(f"\nDIFFERENCE {title}, step {index} of {len(steps)}:")
     for number, step in enumerate(steps[: index + 1]):
         print(f"  {'>>' if number == index else '  '} {number}: {json.dumps(step)}")
-    print("\n".join(differing_parts(left, right)))
+    print("\n".join(differing_parts(left, right)), flush=True)
     print("  whole left: ", json.dumps(left))
     print("  whole right:", json.dumps(right))
 
@@ -184,6 +189,12 @@ def write_down(directory, title, steps, profile):
 
 def examine(pair, title, steps, profile, options):
     """Runs one sequence; returns whether the servers agreed."""
+    if options.through:
+        def tell(index, step, left, right):
+            print(f"\nDIFFERENCE {title}, step {index}: {json.dumps(step)[:600]}")
+            print("\n".join(line[:1200] for line in differing_parts(left, right)), flush=True)
+
+        return pair.run(steps, tell) is None
     found = pair.run(steps)
     if found is None:
         return True
@@ -211,8 +222,9 @@ def parse(arguments):
     parser.add_argument("--seeds", type=int, default=20, help="how many seeds, the profiles in turn")
     parser.add_argument("--steps", type=int, default=150, help="steps a seed")
     parser.add_argument("--profile", choices=sorted(PROFILES), help="only this profile")
-    parser.add_argument("--seconds", type=float, help="stop after this long, whatever --seeds says")
+    parser.add_argument("--seconds", type=float, help="stop after this long (each profile has an equal share)")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
+    parser.add_argument("--through", action="store_true", help="go on in a sequence after a difference, tell them all")
     parser.add_argument("--no-shrink", action="store_true")
     parser.add_argument("--shrink-seconds", type=float, default=60.0)
     parser.add_argument("--replay", help="a file an earlier run wrote")
@@ -252,11 +264,13 @@ def main(arguments):
     differing, done, answers, began = [], 0, 0, time.monotonic()
     items = work(options)
     try:
-        for profile in sorted({item[0] for item in items}):
+        profiles = sorted({item[0] for item in items})
+        for number, profile in enumerate(profiles):
             mine = [item for item in items if item[0] == profile]
+            share_s = (options.seconds or 1e9) * (number + 1) / len(profiles)
             with Pair(options.left, options.right, profile) as pair:
                 for _, title, steps in mine:
-                    if options.seconds and time.monotonic() - began > options.seconds:
+                    if time.monotonic() - began > share_s:
                         break
                     if isinstance(steps, tuple):
                         steps = generator.sequence(steps[0], options.steps, profile)

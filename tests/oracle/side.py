@@ -427,8 +427,9 @@ class Normaliser:
     - session ids: shown as S0, S1, … in the order of their creation;
     - versions of the four lasting nodes: relative to what they were when the run began;
     - order where ZooKeeper's is a hash order: children, ephemerals, whoAmI, ACL entries with equal permissions that
-      the scheme "auth" expanded into, and among the events of one closeSession;
-    - ping and auth replies, which may overtake others: compared in their own order, apart from the others.
+      the scheme "auth" expanded into, and among the events of a session's end;
+    - ping and auth replies, which may overtake others: compared in their own order, apart from the others, and of a
+      ping within a pipeline not the zxid.
     """
 
     def __init__(self, side):
@@ -477,6 +478,8 @@ class Normaliser:
         for frame in frames:
             if "reply" in frame:
                 shown = self._reply(frame)
+                if frame["reply"]["name"] == "ping" and len(step.get("requests", ())) > 1:
+                    del shown["zxid"]  # of when it was answered, which may be before what was sent ahead of it
                 (overtaking if frame["reply"]["name"] in ("ping", "auth") else ordered).append(shown)
             elif "event" in frame:
                 ordered.append(self._event(frame))
@@ -484,7 +487,7 @@ class Normaliser:
                 ordered.append({**frame, "zxid": self.zxid(frame["zxid"])})
             else:
                 ordered.append(frame)
-        if any(r["name"] == "closeSession" for r in step.get("requests", ())):
+        if step["do"] == "gone" or any(r["name"] == "closeSession" for r in step.get("requests", ())):
             ordered = _events_sorted(ordered)
         return ordered + overtaking
 
