@@ -1,10 +1,9 @@
 //! ringkeeper: a coordination server that speaks ZooKeeper's protocols.
 
+pub mod jute;
 pub mod lanes;
 pub mod log;
+pub mod protocol;
 pub mod reactor;
-/// Stand-in until the protocol room is merged.
-pub mod protocol {
-    /// A transaction id, signed as on the wire.
-    pub type Zxid = i64;
-}
+pub mod tree;
+pub mod txn;
