@@ -5,5 +5,6 @@ pub mod lanes;
 pub mod log;
 pub mod protocol;
 pub mod reactor;
+pub mod snapshot;
 pub mod tree;
 pub mod txn;
