@@ -84,7 +84,7 @@ fn what_was_written_is_loaded_to_the_last_byte() {
     let (path, info) = write_to(dir.path(), &tree);
     assert_eq!(info.zxid, tree.published());
     assert_eq!(info.digest, tree.digest());
-    assert_eq!((info.sessions, info.acl_lists), (2, 3));
+    assert_eq!((info.sessions, info.acl_lists), (2, 4));
     assert_eq!(std::fs::metadata(&path).expect("is there").len(), info.file_bytes);
     assert_eq!(verify(&path).expect("is good").info(), &info);
     let mut loaded = tree::new(TreeConfig::default());
