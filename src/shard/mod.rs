@@ -104,6 +104,8 @@ pub(crate) struct State {
     parked: bool,
     /// Connections that go on when the lane has room again.
     stalled: Vec<ConnId>,
+    /// Connections paused for their output in this pass: if the pass's send takes all of it, nothing else will say so.
+    just_paused: Vec<ConnId>,
     /// Messages that may not be lost and found the lane full: disconnects, and identity lists to release. A few a
     /// connection at the most.
     lost: Vec<Request<'static>>,
@@ -148,6 +150,7 @@ impl Shard {
                 held: 0,
                 parked: false,
                 stalled: Vec::new(),
+                just_paused: Vec::new(),
                 lost: Vec::new(),
                 shaking_hands: std::collections::VecDeque::new(),
                 zxid,
@@ -185,10 +188,14 @@ impl Shard {
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.drain_commits(io);
         self.state.unstall(io);
+        self.state.look_again(io);
         self.state.letters(io);
         self.state.tick(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
+        if !self.state.just_paused.is_empty() {
+            return Turn::Again;
+        }
         Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
     }
 
@@ -354,10 +361,17 @@ impl State {
         }
     }
 
+    /// Goes on with connections that were paused in the last pass and whose output has left with it.
+    fn look_again<I: Io>(&mut self, io: &mut I) {
+        for id in std::mem::take(&mut self.just_paused) {
+            self.try_resume(io, id);
+        }
+    }
+
     /// Goes on reading a connection whose output, or whose way to the core, had been full.
     fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
         let Some(mut conn) = self.take(id) else { return };
-        if conn.paused && !self.congested(io, &conn) {
+        if conn.paused && !conn.stalled && !self.congested(io, &conn) {
             conn.paused = false;
             self.input(io, &mut conn);
             if !conn.paused && conn.phase != Phase::Closing {
@@ -381,6 +395,9 @@ impl State {
                 false => Counter::PausedOutput,
             });
             conn.paused = true;
+            if !conn.stalled {
+                self.just_paused.push(conn.id);
+            }
             io.pause(conn.id);
         }
     }

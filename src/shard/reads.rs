@@ -247,7 +247,9 @@ impl State {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let node = self.readable(conn, path)?;
-        out.put_i32((node.subtree().count() as i32).saturating_sub(1));
+        // ZooKeeper counts paths that begin with `path/`, so under the empty path the root counts too.
+        let itself = if path.is_empty() { 0 } else { 1 };
+        out.put_i32((node.subtree().count() as i32).saturating_sub(itself));
         Ok(())
     }
 
@@ -261,7 +263,7 @@ impl State {
         for op in MultiOps::new(body) {
             let (_, op) = op?;
             let start = out.len();
-            MultiHeader::of(op.op()).encode(out);
+            MultiHeader { kind: op.op().code(), done: false, err: 0 }.encode(out);
             let result = match op {
                 MultiOp::GetData(r) => self.get_data(conn, r.path, false, out),
                 MultiOp::GetChildren(r) => self.get_children(conn, r.path, false, false, out),
