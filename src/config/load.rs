@@ -211,7 +211,7 @@ impl Loader {
             let place = self.place(&["autopurge.snapRetainCount"]);
             self.warnings.push(Warning { place, text });
         }
-        if self.config.snap_count < SNAP_COUNT_MIN {
+        if self.config.snap_count != 0 && self.config.snap_count < SNAP_COUNT_MIN {
             self.config.snap_count = SNAP_COUNT_MIN;
             let text = format!("snapCount is raised to {SNAP_COUNT_MIN}");
             let place = self.place(&["snapCount"]);

@@ -16,11 +16,11 @@ pub struct SnapshotPolicy {
 }
 
 impl SnapshotPolicy {
-    /// `snap_count` transactions (at least 2, as in ZooKeeper), or `size_limit_bytes` of log (0 or
+    /// `snap_count` transactions (at least 2, as in ZooKeeper; 0: not by number), or `size_limit_bytes` of log (0 or
     /// less: no such limit). `seed` makes one server differ from the next.
     pub fn new(snap_count: u64, size_limit_bytes: i64, seed: u64) -> SnapshotPolicy {
         let mut policy = SnapshotPolicy {
-            snap_count: snap_count.max(2),
+            snap_count: if snap_count == 0 { u64::MAX } else { snap_count.max(2) },
             size_limit_bytes: u64::try_from(size_limit_bytes).unwrap_or(0),
             transactions: 0,
             bytes: 0,
@@ -30,6 +30,11 @@ impl SnapshotPolicy {
         };
         policy.taken();
         policy
+    }
+
+    /// Whether it goes by the number of transactions as well.
+    pub fn counts_transactions(&self) -> bool {
+        self.snap_count != u64::MAX
     }
 
     /// That much was logged. Is a snapshot due now?

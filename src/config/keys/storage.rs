@@ -74,28 +74,26 @@ pub const STORAGE: &[Key] = &[
     ),
     Key::honoured(
         "snapCount",
-        "100000",
+        "0",
         Kind::Int {
             min: 0,
             max: INT_MAX,
             unit: "transactions",
             set: |c, v| c.snap_count = v as u32,
         },
-        "Transactions after which a snapshot is taken, randomised between half of it and all.",
-    )
-    .not_yet("when snapshots are taken is fixed"),
+        "Transactions after which a snapshot is taken, randomised between half of it and all; 0: by volume alone.",
+    ),
     Key::honoured(
         "snapSizeLimitInKb",
-        "4194304",
+        "524288",
         Kind::Int {
             min: -1,
             max: i64::MAX >> 10,
             unit: "KiB",
             set: |c, v| c.snap_size_limit_kb = v.max(0) as u64,
         },
-        "Log volume after which a snapshot is taken, randomised likewise; 0 is off.",
-    )
-    .not_yet("when snapshots are taken is fixed"),
+        "Log volume after which a snapshot is taken, randomised likewise, at least twice the last snapshot's size; 0 is off.",
+    ),
     Key::honoured(
         "autopurge.snapRetainCount",
         "3",
@@ -106,20 +104,18 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.autopurge_snap_retain_count = v as u32,
         },
         "Snapshots, with the log they need, that a purge keeps; at least 3.",
-    )
-    .not_yet("purging by this key"),
+    ),
     Key::honoured(
         "autopurge.purgeInterval",
-        "0",
+        "1",
         Kind::Int {
             min: 0,
             max: INT_MAX / 3600,
             unit: "hours",
             set: |c, v| c.autopurge_purge_interval_h = v as u32,
         },
-        "Hours between purges of old snapshots and log segments; 0 keeps everything.",
-    )
-    .not_yet("purging by this key"),
+        "0 keeps all snapshots and log segments; with anything else the old ones go after each snapshot.",
+    ),
     Key::ignored(
         "txnLogSizeLimitInKb",
         "Size at which a log file is closed.",
