@@ -145,3 +145,108 @@ impl Summary {
         )
     }
 }
+
+// What nothing writes yet is neither printed nor in the manual: a zero that nobody counts is a
+// lie. The test below holds these lists to the code.
+
+impl Counter {
+    /// Whether something counts it.
+    pub const fn is_written(self) -> bool {
+        !matches!(
+            self,
+            Counter::BytesReceived
+                | Counter::ResponseBytes
+                | Counter::ConnectionsDropped
+                | Counter::SessionsExpired
+                | Counter::RequestsThrottled
+                | Counter::ThrottledOps
+                | Counter::StaleRequests
+                | Counter::StaleRequestsDropped
+                | Counter::StaleReplies
+                | Counter::LargeRequestsRejected
+                | Counter::Snapshots
+                | Counter::SnapshotErrors
+                | Counter::DigestMismatches
+                | Counter::UnrecoverableErrors
+                | Counter::FsyncThresholdExceeded
+                | Counter::RefusedZxidAhead
+                | Counter::RefusedTotal
+                | Counter::RefusedByThrottle
+                | Counter::RefusedUnauthenticated
+                | Counter::RefusedNoSpace
+                | Counter::PausedOutstanding
+                | Counter::LostWakes
+        )
+    }
+}
+
+impl Gauge {
+    /// Whether something sets it.
+    pub const fn is_written(self) -> bool {
+        !matches!(self, Gauge::OutputBacklog)
+    }
+}
+
+impl Summary {
+    /// Whether something records it.
+    pub const fn is_written(self) -> bool {
+        !matches!(
+            self,
+            Summary::FsyncTime
+                | Summary::SnapshotTime
+                | Summary::DbInitTime
+                | Summary::SnapLoadTime
+                | Summary::TxnsLoadTime
+                | Summary::TxnsLoaded
+                | Summary::PropagationLatency
+                | Summary::PrepTime
+                | Summary::NodeCreatedWatches
+                | Summary::NodeDeletedWatches
+                | Summary::NodeChangedWatches
+                | Summary::NodeChildrenWatches
+                | Summary::ResponseSize
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+
+    /// All sources but those that only read metrics.
+    fn sources(directory: PathBuf, text: &mut String) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap_or_default().to_owned();
+            if path.is_dir() && name != "metrics" && name != "words" {
+                sources(path, text);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_be_written_is() {
+        let mut text = String::new();
+        sources(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        let check = |name: String, said: bool| {
+            let part_of_a_name = |rest: &str| rest.starts_with(|c: char| c.is_alphanumeric());
+            let found = text
+                .match_indices(&name)
+                .any(|(at, _)| !text.get(at + name.len()..).is_some_and(part_of_a_name));
+            assert!(found || !said, "nothing writes {name}: add it to its is_written");
+            assert!(said || !found, "{name} is written now: take it out of its is_written");
+        };
+        for &one in Counter::ALL {
+            check(format!("Counter::{one:?}"), one.is_written());
+        }
+        for &one in Gauge::ALL {
+            check(format!("Gauge::{one:?}"), one.is_written());
+        }
+        for &one in Summary::ALL {
+            check(format!("Summary::{one:?}"), one.is_written());
+        }
+    }
+}

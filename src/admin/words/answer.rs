@@ -169,11 +169,13 @@ fn dump(out: &mut String, view: &ServerView) -> std::fmt::Result {
     expiry_sets(out, connections)
 }
 
-/// `ExpiryQueue.dump`: what expires, grouped by when, the soonest first.
+/// `ExpiryQueue.dump`: what expires, grouped by when, the soonest first. ZooKeeper's times are
+/// whole ticks; here they are rounded up to the seconds that the text shows.
 fn expiry_sets(out: &mut String, items: impl Iterator<Item = (i64, String)>) -> std::fmt::Result {
     let mut sets: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (when, text) in items {
-        sets.entry(when).or_default().push(text);
+        let second = when.saturating_add(999).div_euclid(1000).saturating_mul(1000);
+        sets.entry(second).or_default().push(text);
     }
     let items: usize = sets.values().map(Vec::len).sum();
     writeln!(out, "Sets ({})/({items}):", sets.len())?;

@@ -29,13 +29,22 @@ pub fn environment() -> Vec<(&'static str, String)> {
         ("os.name", "Linux".to_owned()),
         ("os.arch", arch.to_owned()),
         ("os.version", kernel("osrelease")),
-        ("user.name", variable("USER")),
+        ("user.name", user().unwrap_or_else(na)),
         ("user.home", variable("HOME")),
         ("user.dir", directory),
         ("os.memory.free", megabytes("MemAvailable:")),
         ("os.memory.max", megabytes("MemTotal:")),
         ("os.memory.total", megabytes("MemTotal:")),
     ]
+}
+
+/// The name of the user that the process runs as; the environment may not say.
+fn user() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let id = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = users.lines().find(|line| line.split(':').nth(2) == Some(&id))?;
+    line.split(':').next().map(str::to_owned)
 }
 
 fn meminfo_mb(meminfo: &str, name: &str) -> Option<u64> {

@@ -143,6 +143,9 @@ fn dump_groups_by_expiry() {
          \tip: /127.0.0.1:51780 sessionId: 0x100000ed48c0000\n\
          \tip: /127.0.0.1:51782 sessionId: 0x100000ed48c0001\n"
     );
+    let mut close = view();
+    close.sessions[0].expires_ms -= 999;
+    assert_eq!(String::from_utf8(answer(Word::Dump, &close)).unwrap(), text(Word::Dump));
     let mut later = view();
     later.sessions[0].expires_ms += 2000;
     let later = String::from_utf8(answer(Word::Dump, &later)).unwrap();
@@ -285,7 +288,6 @@ fn mntr_lists_every_metric_once_under_zookeepers_names() {
         "zk_open_file_descriptor_count\t80",
         "zk_max_file_descriptor_count\t20000",
         "zk_connection_drop_probability\t0.0",
-        "zk_last_client_response_size\t84",
         "zk_avg_updatelatency\t11.0",
         "zk_max_updatelatency\t11",
         "zk_cnt_updatelatency\t1",
@@ -295,6 +297,10 @@ fn mntr_lists_every_metric_once_under_zookeepers_names() {
         "zk_sum_sync_processor_batch_size\t5",
     ] {
         assert!(lines.contains(&line), "{line} is missing in\n{text}");
+    }
+    for one in Counter::ALL {
+        let printed = text.contains(&format!("zk_{}\t", one.name()));
+        assert_eq!(printed, one.is_written(), "{}", one.name());
     }
     let mut names: Vec<&str> = lines.iter().map(|l| l.split('\t').next().unwrap()).collect();
     let all = names.len();
