@@ -71,6 +71,18 @@ class Pair:
         for server in self.servers:
             server.__exit__(*exception)
 
+    def _into_step(self):
+        """Brings the sides together after a difference, so that it is not told for ever: connections that only one of
+        them has are dropped, the one that has spent fewer zxids spends as many."""
+        both = set(self.sides[0].connections) & set(self.sides[1].connections)
+        for one in self.sides:
+            for number in set(one.connections) - both:
+                one.connections.pop(number).close()
+        spent = [one.last_zxid - one.normaliser.base for one in self.sides]
+        for one, mine in zip(self.sides, spent):
+            if mine < max(spent):
+                one.spend(max(spent) - mine)
+
     def _restart(self, step):
         for one in self.sides:
             one.lose_connections()
@@ -101,6 +113,7 @@ class Pair:
                     if every is None:
                         break
                     every(index, step, left, right)
+                    self._into_step()
             return first
         finally:
             for one in self.sides:
