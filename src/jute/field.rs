@@ -120,6 +120,8 @@ macro_rules! record {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name<$lt> { $($(#[$fmeta])* pub $field: $ty,)* }
+        // Some records are only ever read, or only written.
+        #[allow(dead_code)]
         impl<$lt> $name<$lt> {
             /// Reads one; its strings and buffers borrow from the input.
             #[inline]

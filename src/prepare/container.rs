@@ -3,7 +3,7 @@
 use super::check::parent_of_deletable;
 use super::context::Context;
 use super::{Failure, Output};
-use crate::jute::Decoder;
+use crate::jute::{DecodeError, Decoder};
 use crate::protocol::{DeleteContainerRequest, EphemeralType, ErrorCode};
 use crate::tree::{Node, TreeWriter};
 use crate::txn::{Txn, TxnType};
@@ -16,9 +16,10 @@ pub(super) fn delete_container(
     out: &mut Output,
 ) -> Result<TxnType, Failure> {
     let request = DeleteContainerRequest::decode(&mut Decoder::new(body));
-    let Ok(DeleteContainerRequest { path }) = request else {
-        return Err(Failure::Refused(ErrorCode::MarshallingError));
-    };
+    let DeleteContainerRequest { path } = request.map_err(|error| match error {
+        DecodeError::Utf8 { .. } => Failure::NotUtf8(error),
+        _ => Failure::Refused(ErrorCode::MarshallingError),
+    })?;
     let parent_path = parent_of_deletable(path)?;
     let node = context.node(path)?;
     if node.num_children() > 0 {

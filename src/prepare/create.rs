@@ -13,22 +13,58 @@ use crate::protocol::{
 };
 use crate::txn::{Txn, TxnType};
 
+crate::record! {
+    /// The request of create, create2 and createContainer as ZooKeeper reads it: it comes upon a null path
+    /// late.
+    pub struct CreateBody<'a> {
+        pub path: Option<&'a str>,
+        pub data: Option<&'a [u8]>,
+        pub acl: Vec<AclRef<'a>>,
+        pub flags: i32,
+    }
+}
+
+crate::record! {
+    /// The request of createTTL likewise.
+    pub struct CreateTtlBody<'a> {
+        pub path: Option<&'a str>,
+        pub data: Option<&'a [u8]>,
+        pub acl: Vec<AclRef<'a>>,
+        pub flags: i32,
+        pub ttl_ms: i64,
+    }
+}
+
+impl<'a> From<CreateRequest<'a>> for CreateBody<'a> {
+    fn from(request: CreateRequest<'a>) -> Self {
+        let CreateRequest { path, data, acl, flags } = request;
+        CreateBody { path: Some(path), data, acl, flags }
+    }
+}
+
+impl<'a> From<CreateTtlRequest<'a>> for CreateTtlBody<'a> {
+    fn from(request: CreateTtlRequest<'a>) -> Self {
+        let CreateTtlRequest { path, data, acl, flags, ttl_ms } = request;
+        CreateTtlBody { path: Some(path), data, acl, flags, ttl_ms }
+    }
+}
+
 /// create, create2 and createContainer. The opcode decides what is made, the flags only whether it is
 /// ephemeral or has a number.
 pub(super) fn create(
     context: &mut Context<'_>,
     op: OpCode,
-    request: CreateRequest<'_>,
+    request: CreateBody<'_>,
     out: &mut Output,
 ) -> Result<TxnType, ErrorCode> {
-    let CreateRequest { path, data, acl, flags } = request;
-    create_any(context, op, CreateTtlRequest { path, data, acl, flags, ttl_ms: NO_TTL }, out)
+    let CreateBody { path, data, acl, flags } = request;
+    create_any(context, op, CreateTtlBody { path, data, acl, flags, ttl_ms: NO_TTL }, out)
 }
 
 /// createTTL.
 pub(super) fn create_ttl(
     context: &mut Context<'_>,
-    request: CreateTtlRequest<'_>,
+    request: CreateTtlBody<'_>,
     out: &mut Output,
 ) -> Result<TxnType, ErrorCode> {
     create_any(context, OpCode::CreateTtl, request, out)
@@ -40,13 +76,14 @@ const NO_TTL: i64 = -1;
 fn create_any(
     context: &mut Context<'_>,
     op: OpCode,
-    request: CreateTtlRequest<'_>,
+    request: CreateTtlBody<'_>,
     out: &mut Output,
 ) -> Result<TxnType, ErrorCode> {
     let mode = CreateMode::from_flags(request.flags).ok_or(ErrorCode::BadArguments)?;
     check_mode(context, op, mode, request.ttl_ms)?;
     context.check_session()?;
-    let parent_path = parent_of(request.path)?;
+    let path = request.path.ok_or(ErrorCode::MarshallingError)?;
+    let parent_path = parent_of(path)?;
     let fixed = fixed_up(context, &request.acl)?;
     let parent = context.node(parent_path)?;
     let cversion = parent.cversion_persisted();
@@ -55,7 +92,7 @@ fn create_any(
 
     // The name is put together in a buffer that lives beside the output's others.
     let mut numbered = std::mem::take(&mut out.path);
-    let path = numbered_path(request.path, mode, cversion, &mut numbered);
+    let path = numbered_path(path, mode, cversion, &mut numbered);
     let made = check_place(context, path, ephemeral_parent).and_then(|()| {
         context.check_quota(path, request.data.map_or(0, <[u8]>::len) as i64, 1, out)?;
         let acl =

@@ -28,7 +28,7 @@ pub use container::{ReapConfig, reap_candidates};
 pub use output::{Event, Events, Output};
 
 use crate::auth::AuthConfig;
-use crate::jute::{DecodeError, Decoder, Field};
+use crate::jute::{DecodeError, Decoder, Field, REPAIRS_MAX, repair};
 use crate::protocol::{ErrorCode, Identity, OpCode, Zxid};
 use crate::tree::TreeWriter;
 use crate::txn::TxnType;
@@ -101,6 +101,19 @@ pub fn prepare(
     zxid: Zxid,
     out: &mut Output,
 ) -> Outcome {
+    prepare_repaired(tree, config, request, zxid, out, REPAIRS_MAX)
+}
+
+/// Prepares a request in which strings that are not UTF-8 have been repaired already, and as many as
+/// `repairs_max` may yet be.
+fn prepare_repaired(
+    tree: &mut TreeWriter,
+    config: &PrepareConfig,
+    request: &Request<'_>,
+    zxid: Zxid,
+    out: &mut Output,
+    repairs_max: usize,
+) -> Outcome {
     out.clear();
     let mut context = Context::new(tree, config, request, zxid);
     let (kind, error) = match dispatch(&mut context, request, out) {
@@ -111,6 +124,17 @@ pub fn prepare(
             out.clear();
             return Outcome::Refused(error);
         }
+        // Nothing has been done yet: decoding comes first.
+        Err(Failure::NotUtf8(error)) => match repair(request.body, &error) {
+            Some(body) if repairs_max > 0 => {
+                let request = Request { body: &body, ..*request };
+                return prepare_repaired(tree, config, &request, zxid, out, repairs_max - 1);
+            }
+            _ => {
+                out.clear();
+                return Outcome::Refused(ErrorCode::MarshallingError);
+            }
+        },
     };
     if kind != TxnType::Error {
         context.put_digest(out);
@@ -126,6 +150,8 @@ enum Failure {
     Whole(TxnType, ErrorCode),
     /// Without a transaction.
     Refused(ErrorCode),
+    /// In decoding, at a string that ZooKeeper reads for all that.
+    NotUtf8(DecodeError),
 }
 
 impl From<ErrorCode> for Failure {
@@ -170,6 +196,7 @@ fn decode<'a, T: Field<'a>>(body: &'a [u8], null: Option<ErrorCode>) -> Result<T
     T::get(&mut Decoder::new(body)).map_err(|error| match (error, null) {
         (DecodeError::Null { what: "vector", .. }, Some(_)) => ErrorCode::InvalidAcl.into(),
         (DecodeError::Null { .. }, Some(error)) => error.into(),
+        (error @ DecodeError::Utf8 { .. }, _) => Failure::NotUtf8(error),
         _ => Failure::Refused(ErrorCode::MarshallingError),
     })
 }

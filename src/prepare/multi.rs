@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::{Failure, Output, create, data, delete};
-use crate::jute::Encode;
+use crate::jute::{DecodeError, Encode};
 use crate::protocol::{ErrorCode, MultiOp, MultiOps, MultiResult, end_multi};
 use crate::txn::{Txn, TxnType, put_sub_txn};
 
@@ -49,11 +49,12 @@ pub(super) fn multi(
 
 /// The operations, all of them writes. A multi that is none fails as a whole, but unlike other requests
 /// it takes a zxid.
-fn decode_ops(body: &[u8]) -> Result<Vec<MultiOp<'_>>, ErrorCode> {
+fn decode_ops(body: &[u8]) -> Result<Vec<MultiOp<'_>>, Failure> {
     MultiOps::new(body)
         .map(|item| match item {
             Ok((_, op)) if !op.is_read() => Ok(op),
-            _ => Err(ErrorCode::MarshallingError),
+            Err(error @ DecodeError::Utf8 { .. }) => Err(Failure::NotUtf8(error)),
+            _ => Err(ErrorCode::MarshallingError.into()),
         })
         .collect()
 }
@@ -64,8 +65,8 @@ fn carry_out(
     out: &mut Output,
 ) -> Result<TxnType, ErrorCode> {
     match op {
-        MultiOp::Create { op, request } => create::create(context, op, request, out),
-        MultiOp::CreateTtl(request) => create::create_ttl(context, request, out),
+        MultiOp::Create { op, request } => create::create(context, op, request.into(), out),
+        MultiOp::CreateTtl(request) => create::create_ttl(context, request.into(), out),
         MultiOp::Delete(request) => delete::delete(context, &request, out),
         MultiOp::SetData(request) => data::set_data(context, &request, out),
         MultiOp::Check(request) => data::check(context, &request, out),

@@ -9,6 +9,7 @@ mod quota;
 mod session;
 
 use super::*;
+use crate::jute::Encode;
 use crate::protocol::{
     Acl, AclRef, CreateRequest, CreateTtlRequest, DeleteRequest, EventType, SetAclRequest,
     SetDataRequest, Stat, perms,
@@ -212,7 +213,6 @@ fn what_is_no_write_or_no_request_takes_no_zxid() {
         (OpCode::Create, b"", ErrorCode::MarshallingError),
         (OpCode::CreateTtl, b"\0\0\0\x02/a", ErrorCode::MarshallingError),
         (OpCode::SetData, b"\0\0\0\x09/a", ErrorCode::MarshallingError),
-        (OpCode::SetData, b"\0\0\0\x01\xff\0\0\0\0\0\0\0\0", ErrorCode::MarshallingError),
         (OpCode::Delete, b"\0\0\0\x02/a\0", ErrorCode::MarshallingError),
         (OpCode::SetAcl, b"", ErrorCode::MarshallingError),
         (OpCode::CreateSession, b"", ErrorCode::MarshallingError),
@@ -229,10 +229,12 @@ fn what_is_no_write_or_no_request_takes_no_zxid() {
 #[test]
 fn a_null_that_zookeeper_runs_into_takes_a_zxid() {
     let mut server = Server::new();
-    let null_path = [&[0xff; 4][..], &[0; 16]].concat();
+    // A path of null, then as much as the longest of them reads.
+    let null_path = [&[0xff; 4][..], &[0; 12], &[0xff; 8]].concat();
     for (op, error) in [
         (OpCode::Create, ErrorCode::MarshallingError),
-        (OpCode::CreateTtl, ErrorCode::MarshallingError),
+        // Flags and time to live come before the path, and these do not go together.
+        (OpCode::CreateTtl, ErrorCode::BadArguments),
         (OpCode::Delete, ErrorCode::MarshallingError),
         (OpCode::SetData, ErrorCode::BadArguments),
         (OpCode::SetAcl, ErrorCode::BadArguments),
@@ -247,6 +249,62 @@ fn a_null_that_zookeeper_runs_into_takes_a_zxid() {
     let null_id = [&null_id.concat()[..], &[0; 4]].concat();
     assert_eq!(server.error(OpCode::Create, &null_id), ErrorCode::MarshallingError);
     assert_eq!(server.zxid, 9);
+    let ttl = [&[0xff; 4][..], &[0; 8], &5_i32.to_be_bytes(), &1_i64.to_be_bytes()].concat();
+    assert_eq!(server.error(OpCode::CreateTtl, &ttl), ErrorCode::MarshallingError);
+    server.config.extended_types_enabled = false;
+    assert_eq!(server.error(OpCode::CreateTtl, &ttl), ErrorCode::Unimplemented);
+}
+
+#[test]
+fn a_null_id_matters_where_ids_are_looked_at() {
+    let mut server = Server::new();
+    server.identities = vec![identity("digest", "u:h")];
+    let mut entry = |scheme: &str| {
+        let mut body = Vec::new();
+        body.put_str(&format!("/{scheme}"));
+        body.put_buffer(None);
+        body.put_count(1);
+        body.put_i32(perms::ALL);
+        body.put_buffer((scheme != "null").then_some(scheme.as_bytes()));
+        body.put_buffer(None);
+        body.put_i32(0);
+        server.error(OpCode::Create, &body)
+    };
+    for scheme in ["world", "digest", "ip"] {
+        assert_eq!(entry(scheme), ErrorCode::MarshallingError, "{scheme}");
+    }
+    assert_eq!(entry("null"), ErrorCode::InvalidAcl);
+    assert_eq!(entry("nope"), ErrorCode::InvalidAcl);
+    // kazoo writes an empty string so.
+    assert_eq!(entry("auth"), ErrorCode::Ok);
+    assert_eq!(server.acl_of("/auth"), [user(perms::ALL).to_owned()]);
+}
+
+#[test]
+fn what_is_no_utf_8_is_a_bad_path_or_none_that_exists() {
+    let mut server = Server::new();
+    assert_eq!(server.create("/a", 0), ErrorCode::Ok);
+    let path = |bytes: &[u8], rest: &[u8]| {
+        let mut body = Vec::new();
+        body.put_buffer(Some(bytes));
+        body.extend_from_slice(rest);
+        body
+    };
+    let create = path(b"/a/\xff", &create("", 0)[4..]);
+    assert_eq!(server.error(OpCode::Create, &create), ErrorCode::BadArguments);
+    let create = path(b"/nope/\xff", &create[8..]);
+    assert_eq!(server.error(OpCode::Create, &create[..]), ErrorCode::NoNode);
+    assert_eq!(server.error(OpCode::Delete, &path(b"/a/\xff", &[0; 4])), ErrorCode::NoNode);
+    assert_eq!(server.error(OpCode::SetData, &path(b"/\xff", &[0; 8])), ErrorCode::BadArguments);
+    // Operation header, path, version; twice; the end.
+    let delete = |bytes: &[u8]| [&[0, 0, 0, 2, 0, 0, 0, 0, 0][..], &path(bytes, &[0; 4])].concat();
+    let multi = [delete(b"/a"), delete(b"/\xed\xa0\x80"), multi::multi(&[])].concat();
+    server.ok(OpCode::Multi, &multi);
+    assert_eq!(multi::errors(&server), [0, ErrorCode::NoNode.code()]);
+    // There is an end to it.
+    let many = [delete(b"/\xff").repeat(REPAIRS_MAX + 1), multi::multi(&[])].concat();
+    let refused = Outcome::Refused(ErrorCode::MarshallingError);
+    assert_eq!(server.run(OpCode::Multi, &many), refused);
 }
 
 #[test]
