@@ -26,7 +26,9 @@ const WAIT_NS_MAX: u64 = 200_000;
 /// How often a busy loop lets the executor look at its own rings.
 const TICK_NS: u64 = 500_000;
 /// The coarse timer: bounds a lost wake, and how old the pass clock of an idle reactor gets.
-const COARSE: Duration = Duration::from_millis(25);
+const COARSE: Duration = Duration::from_millis(100);
+/// Buffers give their memory back when this many coarse rounds in a row had nothing to do.
+const QUIET_ROUNDS: u32 = 5;
 /// What the coarse timer adds to the eventfd, where the ring adds 1: so the sum tells who rang.
 const COARSE_MARK: u64 = 1 << 32;
 /// Up to so many queued operations are submitted by the very call that waits.
@@ -149,7 +151,7 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
     let mut tick_ns = monotonic_ns();
     let mut give_up_ns = None;
     // The last park ended with nothing to do: back to it without another wait.
-    let mut quiet = false;
+    let (mut quiet, mut quiet_rounds) = (false, 0);
     loop {
         let turn = reactor.pass();
         let now_ns = reactor.driver.now_ns;
@@ -179,8 +181,9 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
         if let Rest::Park = reactor.rest(deadline_ns, cfg.busy_poll_us, quiet)? {
             reactor.publish_counts();
             quiet = idle.park(&mut reactor, deadline_ns).await?;
-            if quiet {
-                reactor.driver.pool.trim();
+            quiet_rounds = if quiet { quiet_rounds + 1 } else { 0 };
+            if quiet_rounds == QUIET_ROUNDS {
+                reactor.trim();
             }
             // The pass that follows needs no other: the executor has just run.
             tick_ns = monotonic_ns();
