@@ -19,6 +19,7 @@ pub mod reactor;
 pub mod server;
 pub mod session;
 pub mod shard;
+pub mod snapshot;
 pub mod tree;
 pub mod txn;
 pub mod watch;

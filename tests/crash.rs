@@ -171,7 +171,7 @@ fn nothing_acknowledged_is_lost_at_a_kill() {
 #[test]
 fn nothing_acknowledged_is_lost_at_a_kill_while_segments_and_snapshots_come_and_go() {
     let dir = tempfile::tempdir().expect("a directory");
-    let config = "preAllocSize=256\nsnapCount=300\nautopurge.purgeInterval=1\n";
+    let config = "preAllocSize=1024\nsnapCount=300\nautopurge.purgeInterval=1\n";
     rounds(dir.path(), config, &["--placement", "apart"], round_count(), 2);
 }
 

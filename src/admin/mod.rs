@@ -30,8 +30,15 @@ pub enum ShardLetter {
 pub enum CoreLetter {
     /// Tell your part, for this question.
     Tell(u64),
-    /// A snapshot of this zxid is on the disk and verified: log segments before it may go.
-    SnapshotTaken(crate::protocol::Zxid),
+    /// A snapshot is on the disk and verified.
+    SnapshotTaken {
+        /// Its size before compression.
+        raw_bytes: u64,
+        /// Log segments that end before this zxid may go; `None`: all are kept.
+        purge_to: Option<crate::protocol::Zxid>,
+    },
+    /// A snapshot could not be taken.
+    SnapshotFailed,
 }
 
 /// What the desk gets.

@@ -127,7 +127,7 @@ pub struct Config {
     pub force_sync: bool,
     /// A log write that takes longer than this is reported, in ms.
     pub fsync_warning_threshold_ms: u64,
-    /// Transactions after which a snapshot is taken.
+    /// Transactions after which a snapshot is taken; 0: by volume alone.
     pub snap_count: u32,
     /// Log volume after which a snapshot is taken, in KiB; 0 is off.
     pub snap_size_limit_kb: u64,
@@ -135,13 +135,11 @@ pub struct Config {
     pub pre_alloc_size_kb: u64,
     /// Snapshots that a purge keeps (at least 3).
     pub autopurge_snap_retain_count: u32,
-    /// Hours between purges; 0 is off.
+    /// Whether old files go after each snapshot: 0 keeps everything.
     pub autopurge_purge_interval_h: u32,
 
     /// Whether TTL nodes exist.
     pub extended_types_enabled: bool,
-    /// Whether TTL nodes are coded as in ZooKeeper 3.5.3.
-    pub emulate_353_ttl_nodes: bool,
     /// How often empty containers and expired TTL nodes are looked for, in ms.
     pub container_check_interval_ms: u32,
     /// Deletions of these a minute, at most.
@@ -245,13 +243,12 @@ impl Default for Config {
             four_letter_words: vec!["srvr".to_owned()],
             force_sync: true,
             fsync_warning_threshold_ms: 1000,
-            snap_count: 100_000,
-            snap_size_limit_kb: 4 << 20,
+            snap_count: 0,
+            snap_size_limit_kb: 512 << 10,
             pre_alloc_size_kb: 64 << 10,
             autopurge_snap_retain_count: 3,
-            autopurge_purge_interval_h: 0,
+            autopurge_purge_interval_h: 1,
             extended_types_enabled: false,
-            emulate_353_ttl_nodes: false,
             container_check_interval_ms: 60_000,
             container_max_per_minute: 10_000,
             container_max_never_used_interval_ms: 0,

@@ -15,11 +15,15 @@
 //! - [`requests`]: a client's request
 //! - [`sessions`]: connecting, disconnecting, expiring
 //! - [`reaper`]: containers and TTL nodes
+//! - [`snapshots`]: when one is due
 
 mod batch;
 mod reaper;
 mod requests;
 mod sessions;
+mod snapshots;
+
+pub use snapshots::SnapshotRequests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -90,6 +94,8 @@ pub struct CoreParts {
     pub identities: Arc<IdentityTable>,
     /// The last transaction of the recovered tree.
     pub last_zxid: Zxid,
+    /// The way to the thread that takes snapshots.
+    pub snapshots: SnapshotRequests,
     /// The way to the desk.
     pub office: Office,
     /// What this thread counts.
@@ -134,6 +140,7 @@ pub struct EnsembleCore {
     wall_ms: i64,
     office: Office,
     metrics: Writer,
+    snapshots: SnapshotRequests,
     /// Zxids and digests of now and then, for the word `hash`.
     digests: VecDeque<(Zxid, i64)>,
     /// Which lane is looked at first, so that none starves.
@@ -164,6 +171,7 @@ impl EnsembleCore {
             reaper,
             next_tick_ns: 0,
             wall_ms: 0,
+            snapshots: parts.snapshots,
             office: parts.office,
             metrics: parts.metrics,
             digests: VecDeque::new(),
@@ -267,6 +275,7 @@ impl EnsembleCore {
         if batch.count > 0 {
             match self.log.frame(&batch.txns, self.durable, self.tree.published()) {
                 Ok(writes) => {
+                    self.snapshots.logged(batch.count as u64, batch.txns.bytes() as u64);
                     self.metrics.record(Summary::BatchSize, batch.count as u64);
                     self.metrics.add(Counter::Proposals, batch.count as u64);
                     for w in writes {
@@ -317,10 +326,12 @@ impl EnsembleCore {
                     let digests = digests.filter(|(zxid, _)| *zxid <= published).collect();
                     self.office.tell(question, CorePart { sessions, digests });
                 }
-                CoreLetter::SnapshotTaken(zxid) => {
-                    let segments = self.log.purge(zxid);
-                    tracing::info!("a snapshot of zxid 0x{zxid:x} is verified: {segments} log segments go");
+                CoreLetter::SnapshotTaken { raw_bytes, purge_to } => {
+                    self.snapshots.taken(raw_bytes);
+                    let segments = purge_to.map_or(0, |zxid| self.log.purge(zxid));
+                    tracing::debug!("a snapshot is verified: {segments} log segments go");
                 }
+                CoreLetter::SnapshotFailed => self.snapshots.failed(),
             }
         }
     }

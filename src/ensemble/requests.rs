@@ -28,7 +28,9 @@ impl EnsembleCore {
     fn sync(&mut self, shard: usize, request: &Request<'_>) {
         let (kind, conn, cxid) = (EntryKind::Reply, request.conn, request.cxid);
         match SyncRequest::decode(&mut Decoder::new(request.body)) {
-            Ok(r) => self.answer(shard, kind, conn, cxid, 0, |out| out.put_str(r.path)),
+            Ok(r) => self.answer(shard, kind, conn, cxid, 0, |out| {
+                out.put_buffer(r.path.map(str::as_bytes));
+            }),
             Err(_) => {
                 let err = ErrorCode::MarshallingError.code();
                 self.answer(shard, kind, conn, cxid, err, |_| {});
@@ -43,12 +45,12 @@ impl EnsembleCore {
             let err = ErrorCode::MarshallingError.code();
             return self.answer(shard, kind, conn, cxid, err, |_| {});
         };
-        let prefix = match r.prefix_path.trim() {
-            "" | "/" => "",
-            _ => r.prefix_path,
+        let prefix = match r.prefix_path {
+            Some(prefix) if !matches!(prefix.trim(), "" | "/") => prefix,
+            _ => "",
         };
         let mut paths: Vec<String> =
-            self.tree.ephemerals(request.session_id).map(|node| node.path()).collect();
+            self.tree.ephemerals(request.session_id).collect();
         paths.retain(|p| p.starts_with(prefix));
         self.answer(shard, kind, conn, cxid, 0, |out| {
             out.put_count(paths.len());

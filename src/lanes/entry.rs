@@ -87,7 +87,7 @@ impl<'a> EntryWriter<'a> {
         debug_assert_eq!(self.out.len(), self.events_end, "events go before the reply");
         self.out.extend_from_slice(&(path.len() as u32).to_le_bytes());
         self.out.extend_from_slice(&(kind as i32).to_le_bytes());
-        self.out.extend_from_slice(&acl.0.to_le_bytes());
+        self.out.extend_from_slice(&acl.number().to_le_bytes());
         self.out.extend_from_slice(path.as_bytes());
         self.events_end = self.out.len();
     }
@@ -182,7 +182,7 @@ impl<'a> Entry<'a> {
             Some(Event {
                 kind: EventType::from_i32(i32_at(4)).expect("an event type that event() wrote"),
                 path: std::str::from_utf8(path).expect("a path that event() wrote"),
-                acl: AclId(i32_at(8) as u32),
+                acl: AclId::from_number(i32_at(8) as u32),
             })
         })
     }
@@ -237,8 +237,8 @@ mod tests {
             err: -101,
         };
         let mut w = EntryWriter::new(&mut batch);
-        w.event(EventType::NodeCreated, "/a", AclId(0));
-        w.event(EventType::NodeChildrenChanged, "/", AclId(4));
+        w.event(EventType::NodeCreated, "/a", AclId::OPEN);
+        w.event(EventType::NodeChildrenChanged, "/", AclId::from_number(4));
         w.body().extend_from_slice(b"xyz");
         w.finish(&head);
         EntryWriter::new(&mut batch).finish(&EntryHead::silent(78));
@@ -249,8 +249,8 @@ mod tests {
         assert_eq!((first.head, first.body), (head, &b"xyz"[..]));
         let events: Vec<_> = first.events().map(|e| (e.kind, e.path, e.acl)).collect();
         let want = [
-            (EventType::NodeCreated, "/a", AclId(0)),
-            (EventType::NodeChildrenChanged, "/", AclId(4)),
+            (EventType::NodeCreated, "/a", AclId::OPEN),
+            (EventType::NodeChildrenChanged, "/", AclId::from_number(4)),
         ];
         assert_eq!(events, want);
         let (second, rest) = Entry::take(rest).expect("the second");

@@ -148,9 +148,12 @@ impl Server {
             Event::Complete { which } => self.complete(usize::from(which)),
             Event::Idle => {
                 let Some((writer, _)) = &mut self.log else { return };
-                let _ = writer.seal_due(self.now_ns, self.acknowledged);
-                self.now_ns += 60_000_000;
-                if let Seal::Write(write) = writer.seal_due(self.now_ns, self.acknowledged) {
+                let mut seal = writer.seal_due(self.now_ns, self.acknowledged);
+                if let Seal::At(due_ns) = seal {
+                    self.now_ns = due_ns;
+                    seal = writer.seal_due(self.now_ns, self.acknowledged);
+                }
+                if let Seal::Write(write) = seal {
                     self.take(vec![write]);
                 }
             }

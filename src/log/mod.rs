@@ -23,6 +23,7 @@ mod generated;
 #[cfg(test)]
 mod lives;
 mod lock;
+mod priority;
 mod recover;
 pub mod segment;
 mod spares;
@@ -35,6 +36,7 @@ pub use body::{Batch, BatchBuilder, Start, StartReason};
 pub use disk::{LogDir, RealDir, SegmentFile};
 pub use error::{BoxError, Fatal, LogError};
 pub use lock::DirLock;
+pub use priority::lower_priority;
 pub use recover::{CutReport, LogTail, Recovered, recover, recover_in};
 pub use spares::{SpareMaker, SpareThread};
 pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer, open};

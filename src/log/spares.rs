@@ -191,6 +191,7 @@ impl<D: LogDir> SpareMaker<D> {
             shared.changed.notify_all();
         };
         let thread = std::thread::Builder::new().name("log-spares".into()).spawn(move || {
+            crate::log::lower_priority();
             loop {
                 while self.turn() {}
                 let state = self.shared.lock();

@@ -10,6 +10,7 @@
 
 mod cells;
 mod complaints;
+pub mod document;
 mod names;
 mod process;
 mod registry;

@@ -5,6 +5,7 @@
 mod plan;
 mod recovery;
 mod signals;
+mod snapshots;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -30,6 +31,7 @@ use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks};
 use crate::watch::{WatchLimits, WatchTable};
 
 use plan::Plan;
+use snapshots::{Snapshots, Taker};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing_subscriber::EnvFilter;
 use worker::Worker;
@@ -48,6 +50,9 @@ pub enum ServerError {
     /// The log or a snapshot.
     #[error(transparent)]
     Log(#[from] log::LogError),
+    /// The snapshots.
+    #[error(transparent)]
+    Snapshot(#[from] crate::snapshot::SnapshotError),
     /// What the log or a snapshot says cannot be applied.
     #[error("cannot recover: {0}")]
     Recovery(String),
@@ -176,6 +181,7 @@ fn socket(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
 /// Everything that runs. Ends in the order of its fields: first those who use the others.
 struct Running {
     desk: Desk,
+    snapshots: snapshots::Running,
     threads: Vec<reactor::Handle>,
     _spares: log::SpareThread,
 }
@@ -183,6 +189,7 @@ struct Running {
 impl Running {
     fn stop(self) -> std::io::Result<()> {
         drop(self.desk);
+        drop(self.snapshots);
         for thread in &self.threads {
             thread.stop();
         }
@@ -205,6 +212,7 @@ fn assemble(
     let auth = Arc::new(config.auth());
     let (commits, rings) = lanes::commit_ring(plan.shards, LANE_SLOTS);
     let mut desk = Desk::new();
+    let snapshots = Snapshots::new();
 
     let wakers = plan.threads.iter().map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
     let wakers = wakers.map_err(|e| system("a waker", e))?;
@@ -258,12 +266,23 @@ fn assemble(
         session_ids: session_ids(),
         identities,
         last_zxid: recovered.last_zxid,
+        snapshots: snapshots.requests(config),
         office: desk.office(),
         metrics: metrics.writer(),
     };
     let core = EnsembleCore::new(core_config(config, &auth)?, parts);
+    let taker = Taker {
+        tree,
+        dir: own_dir(&config.data_dir),
+        retain: (config.autopurge_snap_retain_count as usize).max(3),
+        purges: config.autopurge_purge_interval_h != 0,
+        core: desk.office(),
+        waker: wakers[core_thread].clone(),
+        metrics: metrics.writer(),
+    };
+    let snapshots = snapshots.start(taker).map_err(|e| system("the snapshot thread", e))?;
     let threads = spawn(config, plan, wakers, shards, core, listeners)?;
-    Ok(Running { desk, threads, _spares: recovered.spares })
+    Ok(Running { desk, snapshots, threads, _spares: recovered.spares })
 }
 
 /// The sessions of the recovered tree, each with its full time-out anew (R9).

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::log::{self, LogOptions};
 use crate::protocol::Zxid;
+use crate::snapshot;
 use crate::tree::{self, TreeConfig, TreeWriter};
 use crate::txn;
 
@@ -18,17 +19,22 @@ pub(super) struct Recovered {
 
 /// Loads the newest snapshot and replays the log behind it.
 pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
-    let mut tree = tree::new(TreeConfig {
+    let tree_config = TreeConfig {
         digest: config.digest_enabled,
         extended_types: config.extended_types_enabled,
         ..TreeConfig::default()
-    });
+    };
+    let loaded = snapshot::load_newest(&own_dir(&config.data_dir), &tree_config)?;
+    for unusable in &loaded.passed_over {
+        tracing::warn!("a newer snapshot is not usable, an older one and the log make up for it: {unusable}");
+    }
+    let mut tree = loaded.tree;
     let log_dir = own_dir(&config.data_log_dir).join("log");
     std::fs::create_dir_all(&log_dir).map_err(|error| ServerError::System {
         what: "the log directory",
         error,
     })?;
-    let from_zxid = 0;
+    let from_zxid = loaded.info.map_or(0, |info| info.zxid);
     let mut apply = |bytes: &[u8]| -> Result<(), log::BoxError> {
         let (header, body, digest) = txn::decode_record(bytes)?;
         tree::apply::apply(&mut tree, &header, &body)?;

@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn the_seed_is_laid_out_as_zookeepers() {
-        // 0x71459e840 ms of uptime on the server with id 1 gave the vector 0x10071459e8408e9.
-        let first = ids(1, 0x0071_459e_84).next(|_| false);
+        // A server with id 1 that was up 0x71459e84 ms made 0x10071459e8408e9 its 0x8ea-th session.
+        let first = ids(1, 0x7145_9e84).next(|_| false);
         assert_eq!(first, 0x0100_7145_9e84_0000);
         assert_eq!(ids(0x80, 1).next(|_| false) as u64, 0x8000_0000_0001_0000);
         // Only 40 bits of the time fit.

@@ -286,12 +286,14 @@ proptest! {
         let mut found = Expiry::default();
         for op in ops {
             match op {
-                Op::Create(id, timeout_ms) => if !plain.contains_key(&id) {
+                Op::Create(id, timeout_ms) => {
+                    if r.contains(id) {
+                        continue;
+                    }
                     slots.insert(id, r.create(id, timeout_ms, Some(on(1)), now).unwrap());
-                    plain.insert(id, Plain {
-                        timeout_ms: timeout_ms as u64, silent_ms: 0, is_closing: false,
-                    });
-                },
+                    let timeout_ms = timeout_ms as u64;
+                    plain.insert(id, Plain { timeout_ms, silent_ms: 0, is_closing: false });
+                }
                 Op::Attach(id, timeout_ms) => {
                     let attached = r.attach(id, timeout_ms, on(2), now);
                     match plain.get_mut(&id) {

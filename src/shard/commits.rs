@@ -12,6 +12,7 @@ use crate::protocol::{
 };
 use crate::metrics::{Counter, Gauge, Summary};
 use crate::reactor::Io;
+use crate::tree::AclId;
 
 use super::conn::{Conn, Pending, Phase};
 use super::{Shard, State};
@@ -72,7 +73,7 @@ impl State {
     fn notify<I: Io>(&mut self, io: &mut I, index: u32, event: &Event<'_>, frame: &[u8]) {
         let Some(conn) = self.conns.get(index as usize).and_then(|c| c.as_deref()) else { return };
         let acl = self.reader.acl_list(event.acl);
-        if event.acl.0 != 0 && !auth::allows(acl, perms::READ, &conn.identities, &self.links.auth) {
+        if event.acl != AclId::OPEN && !auth::allows(acl, perms::READ, &conn.identities, &self.links.auth) {
             return;
         }
         let id = conn.id;

@@ -172,7 +172,7 @@ impl State {
     fn judge(&mut self, conn: &mut Conn, body: &[u8]) -> Result<(), String> {
         let r = AuthPacket::decode(&mut Decoder::new(body)).map_err(|e| e.to_string())?;
         let config = &self.links.auth;
-        let gained = auth::authenticate(config, r.scheme, r.auth, conn.peer.ip())
+        let gained = auth::authenticate(config, r.scheme.unwrap_or_default(), r.auth, conn.peer.ip())
             .map_err(|e| e.to_string())?;
         let all = auth::extend_identities(config, &conn.identities, gained)
             .map_err(|e| e.to_string())?;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::admin::words::WhiteList;
-use crate::admin::{ShardDesk, ShardLetter};
+use crate::admin::ShardDesk;
 use crate::auth::{self, AuthConfig, IdentityTable};
 use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitRx, LaneTx};
@@ -98,8 +98,14 @@ pub(crate) struct State {
     /// By `ConnId::index`.
     conns: Vec<Option<Box<Conn>>>,
     watches: WatchTable,
+    /// Held reads of all connections.
+    held: usize,
+    /// The reader has let its versions go.
+    parked: bool,
     /// Connections that go on when the lane has room again.
     stalled: Vec<ConnId>,
+    /// Connections paused for their output in this pass: if the pass's send takes all of it, nothing else will say so.
+    just_paused: Vec<ConnId>,
     /// Messages that may not be lost and found the lane full: disconnects, and identity lists to release. A few a
     /// connection at the most.
     lost: Vec<Request<'static>>,
@@ -141,7 +147,10 @@ impl Shard {
                 metrics,
                 conns: Vec::new(),
                 watches,
+                held: 0,
+                parked: false,
                 stalled: Vec::new(),
+                just_paused: Vec::new(),
                 lost: Vec::new(),
                 shaking_hands: std::collections::VecDeque::new(),
                 zxid,
@@ -179,25 +188,36 @@ impl Shard {
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.drain_commits(io);
         self.state.unstall(io);
+        self.state.look_again(io);
         self.state.letters(io);
         self.state.tick(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
+        if !self.state.just_paused.is_empty() {
+            return Turn::Again;
+        }
         Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
     }
 
-    /// Before the thread sleeps: no version is held any more. False if there is work after all.
+    /// Before the thread sleeps: versions are let go where none can be asked for. False if there is work after all.
     pub fn before_park(&mut self) -> bool {
-        if self.commits.is_empty() {
-            self.state.reader.park();
-            return true;
+        if !self.commits.is_empty() {
+            return false;
         }
-        false
+        // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
+        // published already: those versions, and the ACLs in the entries, must stay. Both wake this shard soon.
+        if self.state.held == 0 && self.state.watches.is_empty() {
+            self.state.reader.park();
+            self.state.parked = true;
+        }
+        true
     }
 
     /// After the thread slept. What was committed meanwhile is worked through before the tree is touched again.
     pub fn after_park(&mut self) {
-        self.state.reader.unpark();
+        if std::mem::take(&mut self.state.parked) {
+            self.state.reader.unpark();
+        }
     }
 }
 
@@ -271,6 +291,7 @@ impl State {
         self.metrics.change(Gauge::Connections, -1);
         self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
         self.links.addresses.release(conn.peer.ip());
+        self.held -= conn.held;
         self.watches.remove_conn(id.index);
         self.publish_watch_count();
         if conn.phase == Phase::Handshake {
@@ -340,10 +361,17 @@ impl State {
         }
     }
 
+    /// Goes on with connections that were paused in the last pass and whose output has left with it.
+    fn look_again<I: Io>(&mut self, io: &mut I) {
+        for id in std::mem::take(&mut self.just_paused) {
+            self.try_resume(io, id);
+        }
+    }
+
     /// Goes on reading a connection whose output, or whose way to the core, had been full.
     fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
         let Some(mut conn) = self.take(id) else { return };
-        if conn.paused && !self.congested(io, &conn) {
+        if conn.paused && !conn.stalled && !self.congested(io, &conn) {
             conn.paused = false;
             self.input(io, &mut conn);
             if !conn.paused && conn.phase != Phase::Closing {
@@ -367,6 +395,9 @@ impl State {
                 false => Counter::PausedOutput,
             });
             conn.paused = true;
+            if !conn.stalled {
+                self.just_paused.push(conn.id);
+            }
             io.pause(conn.id);
         }
     }

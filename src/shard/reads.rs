@@ -11,7 +11,7 @@ use crate::protocol::{
 };
 use crate::metrics::{Counter, Summary};
 use crate::reactor::Io;
-use crate::tree::Node;
+use crate::tree::{AclId, Node};
 use crate::watch::WatchKind;
 
 use super::State;
@@ -161,7 +161,7 @@ impl State {
     fn check(&self, conn: &Conn, node: &Node<'_>, perm: i32) -> Result<(), ErrorCode> {
         let acl = node.acl();
         let config = &self.links.auth;
-        if acl.0 == 0
+        if acl == AclId::OPEN
             || auth::allows(self.reader.acl_list(acl), perm, &conn.identities, config)
         {
             Ok(())
@@ -247,7 +247,9 @@ impl State {
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let node = self.readable(conn, path)?;
-        out.put_i32((node.subtree().count() as i32).saturating_sub(1));
+        // ZooKeeper counts paths that begin with `path/`, so under the empty path the root counts too.
+        let itself = if path.is_empty() { 0 } else { 1 };
+        out.put_i32((node.subtree().count() as i32).saturating_sub(itself));
         Ok(())
     }
 
@@ -261,7 +263,7 @@ impl State {
         for op in MultiOps::new(body) {
             let (_, op) = op?;
             let start = out.len();
-            MultiHeader::of(op.op()).encode(out);
+            MultiHeader { kind: op.op().code(), done: false, err: 0 }.encode(out);
             let result = match op {
                 MultiOp::GetData(r) => self.get_data(conn, r.path, false, out),
                 MultiOp::GetChildren(r) => self.get_children(conn, r.path, false, false, out),

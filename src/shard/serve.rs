@@ -117,6 +117,7 @@ impl State {
                 } else {
                     conn.pending.push_back(Pending::Held(frame.into(), now_ns));
                     conn.held += 1;
+                    self.held += 1;
                     self.metrics.change(Gauge::Outstanding, 1);
                 }
                 Flow::Next
@@ -179,6 +180,7 @@ impl State {
         while let Some(Pending::Held(..)) = conn.pending.front() {
             let Some(Pending::Held(frame, since_ns)) = conn.pending.pop_front() else { return };
             conn.held -= 1;
+            self.held -= 1;
             self.metrics.change(Gauge::Outstanding, -1);
             let mut d = Decoder::new(&frame);
             let Ok(header) = RequestHeader::decode(&mut d) else { continue };

@@ -32,7 +32,7 @@ impl State {
             // `WatcherMode.fromZooDef` throws; the processor answers what it answers to any exception.
             None => return Err(ErrorCode::MarshallingError.into()),
         };
-        self.watch(conn, r.path, kind)?;
+        self.watch(conn, r.path.unwrap_or_default(), kind)?;
         out.extend_from_slice(&0i32.to_be_bytes());
         Ok(())
     }
@@ -44,7 +44,7 @@ impl State {
     ) -> Result<(), Refusal> {
         let r = CheckWatchesRequest::decode(d)?;
         let kind = WatcherType::from_i32(r.kind).ok_or(ErrorCode::MarshallingError)?;
-        if self.watches.contains(conn.id.index, r.path, kind) {
+        if self.watches.contains(conn.id.index, r.path.unwrap_or_default(), kind) {
             Ok(())
         } else {
             Err(ErrorCode::NoWatcher.into())
@@ -58,7 +58,7 @@ impl State {
     ) -> Result<(), Refusal> {
         let r = RemoveWatchesRequest::decode(d)?;
         let kind = WatcherType::from_i32(r.kind).ok_or(ErrorCode::MarshallingError)?;
-        let removed = self.watches.remove(conn.id.index, r.path, kind);
+        let removed = self.watches.remove(conn.id.index, r.path.unwrap_or_default(), kind);
         self.publish_watch_count();
         if removed == Removed::Yes { Ok(()) } else { Err(ErrorCode::NoWatcher.into()) }
     }

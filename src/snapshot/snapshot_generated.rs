@@ -1547,12 +1547,13 @@ impl<'a> Trailer<'a> {
   pub const VT_ZXID: flatbuffers::VOffsetT = 4;
   pub const VT_TAKEN_MS: flatbuffers::VOffsetT = 6;
   pub const VT_DIGEST: flatbuffers::VOffsetT = 8;
-  pub const VT_NODES: flatbuffers::VOffsetT = 10;
-  pub const VT_SESSIONS: flatbuffers::VOffsetT = 12;
-  pub const VT_ACL_LISTS: flatbuffers::VOffsetT = 14;
-  pub const VT_DATA_BYTES: flatbuffers::VOffsetT = 16;
-  pub const VT_BLOCKS: flatbuffers::VOffsetT = 18;
-  pub const VT_WRITER: flatbuffers::VOffsetT = 20;
+  pub const VT_RAW_BYTES: flatbuffers::VOffsetT = 10;
+  pub const VT_NODES: flatbuffers::VOffsetT = 12;
+  pub const VT_SESSIONS: flatbuffers::VOffsetT = 14;
+  pub const VT_ACL_LISTS: flatbuffers::VOffsetT = 16;
+  pub const VT_DATA_BYTES: flatbuffers::VOffsetT = 18;
+  pub const VT_BLOCKS: flatbuffers::VOffsetT = 20;
+  pub const VT_WRITER: flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: flatbuffers::Table<'a>) -> Self {
@@ -1568,6 +1569,7 @@ impl<'a> Trailer<'a> {
     builder.add_acl_lists(args.acl_lists);
     builder.add_sessions(args.sessions);
     builder.add_nodes(args.nodes);
+    builder.add_raw_bytes(args.raw_bytes);
     builder.add_digest(args.digest);
     builder.add_taken_ms(args.taken_ms);
     builder.add_zxid(args.zxid);
@@ -1597,6 +1599,14 @@ impl<'a> Trailer<'a> {
     // Created from valid Table for this object
     // which contains a valid value in this slot
     unsafe { self._tab.get::<i64>(Trailer::VT_DIGEST, Some(0)).unwrap()}
+  }
+  /// Bytes of all blocks before the trailer, uncompressed.
+  #[inline]
+  pub fn raw_bytes(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Trailer::VT_RAW_BYTES, Some(0)).unwrap()}
   }
   #[inline]
   pub fn nodes(&self) -> u64 {
@@ -1653,6 +1663,7 @@ impl flatbuffers::Verifiable for Trailer<'_> {
      .visit_field::<i64>("zxid", Self::VT_ZXID, false)?
      .visit_field::<i64>("taken_ms", Self::VT_TAKEN_MS, false)?
      .visit_field::<i64>("digest", Self::VT_DIGEST, false)?
+     .visit_field::<u64>("raw_bytes", Self::VT_RAW_BYTES, false)?
      .visit_field::<u64>("nodes", Self::VT_NODES, false)?
      .visit_field::<u64>("sessions", Self::VT_SESSIONS, false)?
      .visit_field::<u64>("acl_lists", Self::VT_ACL_LISTS, false)?
@@ -1667,6 +1678,7 @@ pub struct TrailerArgs<'a> {
     pub zxid: i64,
     pub taken_ms: i64,
     pub digest: i64,
+    pub raw_bytes: u64,
     pub nodes: u64,
     pub sessions: u64,
     pub acl_lists: u64,
@@ -1681,6 +1693,7 @@ impl<'a> Default for TrailerArgs<'a> {
       zxid: 0,
       taken_ms: 0,
       digest: 0,
+      raw_bytes: 0,
       nodes: 0,
       sessions: 0,
       acl_lists: 0,
@@ -1707,6 +1720,10 @@ impl<'a: 'b, 'b> TrailerBuilder<'a, 'b> {
   #[inline]
   pub fn add_digest(&mut self, digest: i64) {
     self.fbb_.push_slot::<i64>(Trailer::VT_DIGEST, digest, 0);
+  }
+  #[inline]
+  pub fn add_raw_bytes(&mut self, raw_bytes: u64) {
+    self.fbb_.push_slot::<u64>(Trailer::VT_RAW_BYTES, raw_bytes, 0);
   }
   #[inline]
   pub fn add_nodes(&mut self, nodes: u64) {
@@ -1754,6 +1771,7 @@ impl core::fmt::Debug for Trailer<'_> {
       ds.field("zxid", &self.zxid());
       ds.field("taken_ms", &self.taken_ms());
       ds.field("digest", &self.digest());
+      ds.field("raw_bytes", &self.raw_bytes());
       ds.field("nodes", &self.nodes());
       ds.field("sessions", &self.sessions());
       ds.field("acl_lists", &self.acl_lists());

@@ -11,5 +11,6 @@ mod record;
 mod tests;
 
 pub use body::Txn;
+pub(crate) use body::put_sub_txn;
 pub use header::{DIGEST_VERSION, TxnDigest, TxnHeader, TxnType};
 pub use record::{TxnError, decode_record, encode_record};

@@ -383,5 +383,7 @@ proptest! {
         prop_assert!(t.is_empty());
         prop_assert_eq!(t.path_bytes(), 0);
         prop_assert_eq!(t.counts(), WatchCounts::default());
+        // What lets triggers skip ancestors must come down too, or they would stop skipping.
+        prop_assert_eq!((t.totals.recursive, t.totals.recursive_at.iter().max()), (0, Some(&0)));
     }
 }

@@ -27,7 +27,8 @@ pub const LIMITS: &[Key] = &[
         },
         "Requests taken in and not yet answered at which the server stops reading from clients \
          that have some.",
-    ),
+    )
+    .not_yet("requests wait in bounded queues of a fixed size"),
     Key::honoured(
         "largeRequestMaxBytes",
         "104857600",
@@ -39,7 +40,8 @@ pub const LIMITS: &[Key] = &[
         },
         "Bytes that all large requests in flight may take together; one beyond that closes its \
          connection.",
-    ),
+    )
+    .not_yet("the limit on large requests; jute.maxbuffer limits each"),
     Key::honoured(
         "largeRequestThreshold",
         "-1",
@@ -50,7 +52,8 @@ pub const LIMITS: &[Key] = &[
             set: |c, v| c.large_request_threshold_bytes = v,
         },
         "Length above which a request counts as large; -1 counts none.",
-    ),
+    )
+    .not_yet("the limit on large requests; jute.maxbuffer limits each"),
     Key::honoured(
         "requestThrottleLimit",
         "0",
@@ -62,6 +65,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Requests in flight from which new ones wait; 0 is unlimited.",
     )
+    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_throttle_max_requests"]),
     Key::honoured(
         "requestThrottleStallTime",
@@ -74,6 +78,7 @@ pub const LIMITS: &[Key] = &[
         },
         "How long a throttled request waits before the next look.",
     )
+    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_throttle_stall_time"]),
     Key::honoured(
         "requestThrottleDropStale",
@@ -81,6 +86,7 @@ pub const LIMITS: &[Key] = &[
         Kind::Bool(|c, v| c.request_throttle_drop_stale = v),
         "Drops stale requests instead of running them when throttled.",
     )
+    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_throttle_drop_stale"]),
     Key::honoured(
         "requestStaleLatencyCheck",
@@ -88,6 +94,7 @@ pub const LIMITS: &[Key] = &[
         Kind::Bool(|c, v| c.request_stale_latency_check = v),
         "Counts a request as stale once it is older than its session's time-out.",
     )
+    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_stale_latency_check"]),
     Key::honoured(
         "requestStaleConnectionCheck",
@@ -95,6 +102,7 @@ pub const LIMITS: &[Key] = &[
         Kind::Bool(|c, v| c.request_stale_connection_check = v),
         "Counts a request as stale once its connection is gone.",
     )
+    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_stale_connection_check"]),
     Key::honoured(
         "throttledOpWaitTime",
@@ -107,6 +115,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Age from which a waiting request is answered with THROTTLEDOP; 0 is never.",
     )
+    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["throttled_op_wait_time"]),
     Key::honoured(
         "connectionMaxTokens",
@@ -119,6 +128,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Size of the token bucket that limits the rate of new sessions; 0 is off.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_tokens"]),
     Key::honoured(
         "connectionTokenFillTime",
@@ -131,6 +141,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Time between fills of the token bucket.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_fill_time"]),
     Key::honoured(
         "connectionTokenFillCount",
@@ -143,6 +154,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Tokens a fill.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_fill_count"]),
     Key::honoured(
         "connectionFreezeTime",
@@ -156,6 +168,7 @@ pub const LIMITS: &[Key] = &[
         "Time between changes of the probability that a connection is dropped; -1 drops by \
          tokens alone.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_freeze_time"]),
     Key::honoured(
         "connectionDropIncrease",
@@ -163,6 +176,7 @@ pub const LIMITS: &[Key] = &[
         Kind::Ratio(|c, v| c.connection_drop_increase = v),
         "What a connection without a token adds to the probability of a drop.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_drop_increase"]),
     Key::honoured(
         "connectionDropDecrease",
@@ -170,6 +184,7 @@ pub const LIMITS: &[Key] = &[
         Kind::Ratio(|c, v| c.connection_drop_decrease = v),
         "What a spell with enough tokens takes from the probability of a drop.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_drop_decrease"]),
     Key::honoured(
         "connectionDecreaseRatio",
@@ -177,13 +192,15 @@ pub const LIMITS: &[Key] = &[
         Kind::Ratio(|c, v| c.connection_decrease_ratio = v),
         "Share of the bucket that must be full for the probability of a drop to fall.",
     )
+    .not_yet("the connection throttle")
     .also(&["connection_throttle_decrease_ratio"]),
     Key::honoured(
         "connection_throttle_weight_enabled",
         "false",
         Kind::Bool(|c, v| c.connection_throttle_weight_enabled = v),
         "Takes more tokens for a new session than for a renewed one.",
-    ),
+    )
+    .not_yet("the connection throttle"),
     Key::honoured(
         "connection_throttle_global_session_weight",
         "3",
@@ -194,7 +211,8 @@ pub const LIMITS: &[Key] = &[
             set: |c, v| c.connection_throttle_global_session_weight = v as u32,
         },
         "Tokens for a new session.",
-    ),
+    )
+    .not_yet("the connection throttle"),
     Key::honoured(
         "connection_throttle_renew_session_weight",
         "2",
@@ -205,7 +223,8 @@ pub const LIMITS: &[Key] = &[
             set: |c, v| c.connection_throttle_renew_session_weight = v as u32,
         },
         "Tokens for a renewed session.",
-    ),
+    )
+    .not_yet("the connection throttle"),
     Key::ignored(
         "connection_throttle_local_session_weight",
         "Tokens for a local session.",

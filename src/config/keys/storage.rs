@@ -36,7 +36,8 @@ pub const DIRECTORIES: &[Key] = &[
         "true",
         Kind::Bool(|c, v| c.data_dir_autocreate = v),
         "Makes missing directories instead of refusing to start.",
-    ),
+    )
+    .not_yet("missing directories are always made"),
 ];
 
 /// Log and snapshots.
@@ -58,7 +59,8 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.fsync_warning_threshold_ms = v as u64,
         },
         "Log writes that take longer are reported in the server's log and counted.",
-    ),
+    )
+    .not_yet("reports of slow log writes"),
     Key::honoured(
         "preAllocSize",
         "65536",
@@ -72,25 +74,25 @@ pub const STORAGE: &[Key] = &[
     ),
     Key::honoured(
         "snapCount",
-        "100000",
+        "0",
         Kind::Int {
             min: 0,
             max: INT_MAX,
             unit: "transactions",
             set: |c, v| c.snap_count = v as u32,
         },
-        "Transactions after which a snapshot is taken, randomised between half of it and all.",
+        "Transactions after which a snapshot is taken, randomised between half of it and all; 0: by volume alone.",
     ),
     Key::honoured(
         "snapSizeLimitInKb",
-        "4194304",
+        "524288",
         Kind::Int {
             min: -1,
             max: i64::MAX >> 10,
             unit: "KiB",
             set: |c, v| c.snap_size_limit_kb = v.max(0) as u64,
         },
-        "Log volume after which a snapshot is taken, randomised likewise; 0 is off.",
+        "Log volume after which a snapshot is taken, randomised likewise, at least twice the last snapshot's size; 0 is off.",
     ),
     Key::honoured(
         "autopurge.snapRetainCount",
@@ -105,14 +107,14 @@ pub const STORAGE: &[Key] = &[
     ),
     Key::honoured(
         "autopurge.purgeInterval",
-        "0",
+        "1",
         Kind::Int {
             min: 0,
             max: INT_MAX / 3600,
             unit: "hours",
             set: |c, v| c.autopurge_purge_interval_h = v as u32,
         },
-        "Hours between purges of old snapshots and log segments; 0 keeps everything.",
+        "0 keeps all snapshots and log segments; with anything else the old ones go after each snapshot.",
     ),
     Key::ignored(
         "txnLogSizeLimitInKb",

@@ -11,11 +11,10 @@ pub const ZNODES: &[Key] = &[
         Kind::Bool(|c, v| c.extended_types_enabled = v),
         "Allows nodes with a time to live.",
     ),
-    Key::honoured(
+    Key::ignored(
         "emulate353TTLNodes",
-        "false",
-        Kind::Bool(|c, v| c.emulate_353_ttl_nodes = v),
         "Reads times to live as ZooKeeper 3.5.3 coded them.",
+        "this server's own files never held such nodes",
     ),
     Key::honoured(
         "znode.container.checkIntervalMs",

@@ -1,0 +1,3 @@
+//! Tests of the tree as a whole.
+
+mod first;
