@@ -10,16 +10,25 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// Bytes of one receive buffer.
 pub(super) const RECV_BYTES: usize = 2048;
 
-/// Receive buffers that the kernel picks from. It uses them in turn, so only as many are provided
-/// as were ever needed at once: fewer stay warmer in the cache.
+/// Receive buffers that the kernel picks from. It uses them in turn, so no more are provided than are
+/// needed at once: fewer stay warmer in the cache.
 pub(super) struct RecvBuffers {
     /// Page-aligned: `entries` ring entries, then `entries` buffers. Mapped, so untouched buffers
     /// cost nothing.
     memory: NonNull<u8>,
     bytes: usize,
     entries: u16,
+    /// Buffers that were ever provided: ids below this.
+    fresh: u16,
+    /// Buffers given to the kernel or being read.
     provided: u16,
+    /// How many are wanted; what comes back beyond that is retired.
+    target: u16,
+    first: u16,
+    retired: Vec<u16>,
     tail: u16,
+    /// Used since the last trim.
+    touched: bool,
 }
 
 impl RecvBuffers {
@@ -39,31 +48,69 @@ impl RecvBuffers {
             return Err(io::Error::last_os_error());
         }
         let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mut buffers = Self { memory, bytes, entries, provided: 0, tail: 0 };
+        let first = provided.clamp(1, entries);
+        let mut buffers = Self {
+            memory,
+            bytes,
+            entries,
+            fresh: 0,
+            provided: 0,
+            target: first,
+            first,
+            retired: Vec::new(),
+            tail: 0,
+            touched: false,
+        };
         // SAFETY: mapped, page-aligned, and kept until drop, which the caller delays.
         unsafe { ring.register_buffers(memory.as_ptr() as u64, entries)? };
-        buffers.provide(provided.max(1));
+        buffers.provide();
         buffers.publish();
         Ok(buffers)
     }
 
     /// Provides twice as many buffers, if there are more: called when the kernel ran out of them.
     pub(super) fn grow(&mut self) {
-        self.provide(self.provided);
+        self.target = self.target.saturating_mul(2).min(self.entries);
+        self.provide();
     }
 
-    fn provide(&mut self, more: u16) {
-        let end = self.provided.saturating_add(more).min(self.entries);
-        for id in self.provided..end {
-            self.give_back(id);
+    fn provide(&mut self) {
+        while self.provided < self.target {
+            let id = match self.retired.pop() {
+                Some(id) => id,
+                None => {
+                    self.fresh += 1;
+                    self.fresh - 1
+                }
+            };
+            self.provided += 1;
+            self.put(id);
         }
-        self.provided = end;
+    }
+
+    /// Nothing was received for a while: goes back to few buffers, and gives all their memory back
+    /// until they are used again. Only when all completions were reaped: the kernel completes
+    /// receives during our enters alone, so that holds from an enter that brought none.
+    pub(super) fn trim(&mut self) {
+        if !std::mem::take(&mut self.touched) {
+            return;
+        }
+        self.target = self.first;
+        let start = self.buffer(0);
+        let bytes = usize::from(self.entries) * RECV_BYTES;
+        let page_offset = start.align_offset(4096);
+        // SAFETY: inside the mapping (the buffers end where it does), page-aligned. What the kernel
+        // later writes faults new pages in; nobody needs the old content (promised above).
+        unsafe {
+            let start = start.add(page_offset);
+            libc::madvise(start.cast(), bytes - page_offset, libc::MADV_DONTNEED);
+        }
     }
 
     /// The bytes that a receive put into a buffer; empty if the kernel named one we never provided.
     pub(super) fn filled(&self, id: u16, len: usize) -> &[u8] {
-        debug_assert!(id < self.provided && len <= RECV_BYTES);
-        if id >= self.provided {
+        debug_assert!(id < self.fresh && len <= RECV_BYTES);
+        if id >= self.fresh {
             return &[];
         }
         // SAFETY: id < entries: inside the mapping. The kernel has given this buffer to us and
@@ -74,9 +121,19 @@ impl RecvBuffers {
 
     /// Puts a buffer back; the kernel sees it at the next `publish`.
     pub(super) fn give_back(&mut self, id: u16) {
-        if id >= self.entries {
-            return;
+        if id >= self.fresh {
+            return; // Never provided.
         }
+        self.touched = true;
+        if self.provided > self.target {
+            self.provided -= 1;
+            self.retired.push(id);
+        } else {
+            self.put(id);
+        }
+    }
+
+    fn put(&mut self, id: u16) {
         let address = self.buffer(id) as u64;
         let at = usize::from(self.tail & (self.entries - 1));
         // SAFETY: `at` < entries, so the entry is inside the mapping; entries between the published
@@ -104,7 +161,7 @@ impl RecvBuffers {
 
     fn buffer(&self, id: u16) -> *mut u8 {
         let offset = usize::from(self.entries) * size_of::<BufRingEntry>();
-        // SAFETY: id < entries (both callers check), so the result stays inside the mapping.
+        // SAFETY: id < entries (fresh never exceeds it), so the result stays inside the mapping.
         unsafe { self.memory.as_ptr().add(offset + usize::from(id) * RECV_BYTES) }
     }
 }
@@ -198,12 +255,19 @@ mod tests {
         // SAFETY: this ring receives nothing.
         let mut buffers = unsafe { RecvBuffers::new(&ring, 8, 3) }.unwrap();
         assert_eq!(buffers.provided, 3);
-        buffers.grow();
-        assert_eq!(buffers.provided, 6);
-        buffers.grow();
-        assert_eq!(buffers.provided, 8);
-        buffers.grow();
-        assert_eq!((buffers.provided, buffers.tail), (8, 8));
+        for provided in [6, 8, 8] {
+            buffers.grow();
+            assert_eq!((buffers.provided, buffers.fresh), (provided, provided));
+        }
         assert_eq!(buffers.filled(7, RECV_BYTES), vec![0; RECV_BYTES]);
+        // The kernel used them all; meanwhile it became quiet.
+        buffers.give_back(0);
+        buffers.trim();
+        for id in 1..8 {
+            buffers.give_back(id);
+        }
+        assert_eq!((buffers.provided, buffers.retired.len()), (3, 5));
+        buffers.grow();
+        assert_eq!((buffers.provided, buffers.retired.len(), buffers.fresh), (6, 2, 8));
     }
 }

@@ -122,6 +122,7 @@ impl<R: Resident> Reactor<R> {
     }
 
     fn reap(&mut self) {
+        let starved = self.driver.counts.recv_no_buffer;
         let driver = &mut *self.driver;
         if driver.ring.has_overflow() {
             driver.counts.overflows += 1;
@@ -145,6 +146,9 @@ impl<R: Resident> Reactor<R> {
             self.dispatch(&completion);
         }
         self.batch = batch;
+        if starved != self.driver.counts.recv_no_buffer {
+            self.buffers.grow();
+        }
         self.buffers.publish();
     }
 
@@ -192,7 +196,6 @@ impl<R: Resident> Reactor<R> {
                 }
                 (error, _) if error == -libc::ENOBUFS => {
                     driver.counts.recv_no_buffer += 1;
-                    self.buffers.grow();
                 }
                 (error, _) if error == -libc::ECANCELED || error == -libc::EINTR => {}
                 (0, _) => conn.peer_ended = true,
@@ -376,6 +379,12 @@ impl<R: Resident> Reactor<R> {
             && driver.listeners.iter().all(|listener| !listener.armed)
             && !self.event_armed;
         self.clean
+    }
+
+    /// There was nothing to do for a while: gives memory back.
+    pub(super) fn trim(&mut self) {
+        self.driver.pool.trim();
+        self.buffers.trim();
     }
 
     pub(super) fn publish_counts(&mut self) {
