@@ -71,6 +71,16 @@ impl RealDir {
     }
 }
 
+/// Says what an `EINVAL` at opening means.
+fn explain_direct(err: io::Error) -> io::Error {
+    if err.raw_os_error() == Some(libc::EINVAL) {
+        return io::Error::other(
+            "the file system knows no direct I/O; put dataLogDir on one that does (ext4, xfs)",
+        );
+    }
+    err
+}
+
 impl LogDir for RealDir {
     type File = LogFile;
 
@@ -85,7 +95,8 @@ impl LogDir for RealDir {
     }
 
     fn open(&self, name: &str) -> io::Result<LogFile> {
-        Ok(LogFile::from_file(self.options().open(self.path.join(name))?))
+        let file = self.options().open(self.path.join(name)).map_err(explain_direct)?;
+        Ok(LogFile::from_file(file))
     }
 
     fn create_zeroed(&self, name: &str, bytes: u64) -> io::Result<LogFile> {
@@ -97,7 +108,8 @@ impl LogDir for RealDir {
                 .create(true)
                 .truncate(true)
                 .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC)
-                .open(&path)?;
+                .open(&path)
+                .map_err(explain_direct)?;
             let zeros = zeroed(ZERO_PIECE);
             let mut offset = 0;
             while offset < bytes {

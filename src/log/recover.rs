@@ -74,7 +74,8 @@ pub(crate) struct End {
 }
 
 /// Replays the log in `dir` behind `from_zxid` (the snapshot's) through `apply`, which gets the
-/// bytes of one transaction at a time.
+/// bytes of one transaction at a time. (For ZooKeeper's `forceSync=no`, give [`recover_in`] a
+/// [`RealDir`] that says so.)
 ///
 /// # Errors
 /// See [`LogError`]; nothing on the disk is changed in any case.

@@ -569,3 +569,63 @@ fn a_write_is_overdue_when_its_time_is_up_and_not_a_later_one() {
     assert!(!life.writer.is_overdue(160, 50));
     assert!(life.writer.is_overdue(211, 50));
 }
+
+/// Writes on the real disk, by hand what the reactor does.
+fn write_through(writer: &mut Writer, writes: Vec<Write<LogFile>>) {
+    for Write { file, offset, buf, token } in writes {
+        let written = std::os::unix::fs::FileExt::write_at(file.file(), &buf, offset);
+        writer.completed(token, written, buf).expect("the disk is good");
+    }
+}
+
+#[test]
+fn the_real_disk_does_it_too() {
+    for force_sync in [true, false] {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let dir = temporary.path().join("ringkeeper");
+        let mut last = 0;
+        for _ in 0..3 {
+            let _lock = DirLock::acquire(&dir).expect("is free");
+            let real = RealDir::new(&dir, force_sync).expect("opens");
+            let mut seen = 0;
+            let (recovered, tail) = recover_in(Arc::new(real), 0, &mut |bytes| {
+                seen += 1;
+                assert_eq!(bytes, record(seen, 3000));
+                Ok(())
+            })
+            .expect("recovers");
+            assert_eq!((recovered.last_zxid, seen), (last, last));
+            let options = LogOptions { segment_bytes: 1 << 20, ..LogOptions::default() };
+            let (mut writer, spares) = open(tail, options).expect("opens");
+            for _ in 0..200 {
+                let mut batch = BatchBuilder::new();
+                for zxid in last + 1..=last + 3 {
+                    batch.push_with(zxid, |out| out.extend(record(zxid, 3000)));
+                }
+                last += 3;
+                let writes = loop {
+                    match writer.frame(&batch, last, last) {
+                        Ok(writes) => break writes,
+                        Err(LogError::SpareNotReady) => std::thread::yield_now(),
+                        Err(err) => panic!("{err}"),
+                    }
+                };
+                write_through(&mut writer, writes);
+                assert_eq!(writer.durable_through(), last);
+            }
+            assert!(writer.segments() > 1);
+            drop(spares);
+            writer.close(last).expect("seals");
+        }
+    }
+}
+
+#[test]
+fn a_directory_has_one_server() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let lock = DirLock::acquire(temporary.path()).expect("is free");
+    let err = DirLock::acquire(temporary.path()).expect_err("is taken");
+    assert!(err.to_string().contains(&std::process::id().to_string()), "{err}");
+    drop(lock);
+    DirLock::acquire(temporary.path()).expect("is free again");
+}

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::log::body::{BatchBuilder, Start, StartReason};
@@ -31,8 +30,6 @@ pub struct LogOptions {
     pub frame_bytes_max: usize,
     /// A log that is idle for this long ends with a seal frame.
     pub seal_after_ns: u64,
-    /// ZooKeeper's `forceSync`: writes are synced before they are acknowledged.
-    pub force_sync: bool,
     /// Identity of a log that is made anew.
     pub log_id: u64,
 }
@@ -44,7 +41,6 @@ impl Default for LogOptions {
             spares: 2,
             frame_bytes_max: 1 << 20,
             seal_after_ns: 50_000_000,
-            force_sync: true,
             log_id: random_id(),
         }
     }
@@ -145,16 +141,6 @@ pub fn open(tail: LogTail, options: LogOptions) -> Result<(Writer, SpareThread),
     let (writer, maker) = Writer::open(tail, options)?;
     let thread = maker.spawn().map_err(|e| LogError::io("start", "the spares' thread", e))?;
     Ok((writer, thread))
-}
-
-impl LogTail<RealDir> {
-    /// Writes go through a directory opened with this `forceSync`.
-    pub fn with_force_sync(mut self, dir: &Path, force_sync: bool) -> Result<LogTail, LogError> {
-        let real = RealDir::new(dir, force_sync);
-        let real = real.map_err(|e| LogError::io("open", dir.display().to_string(), e))?;
-        self.dir = Arc::new(real);
-        Ok(self)
-    }
 }
 
 impl<D: LogDir> Writer<D> {

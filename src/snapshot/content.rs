@@ -305,3 +305,22 @@ pub(super) fn read_acls(
         .and_then(|len| first.checked_add(len))
         .ok_or_else(|| "too many ACL lists".into())
 }
+
+/// Reads the content of a block by itself, without a tree: how many things are in it. For tools
+/// and fuzzing; [`super::verify`] does more.
+pub fn inspect(kind: Kind, raw: &[u8]) -> Result<u64, String> {
+    match kind {
+        Kind::Trailer => read_trailer(raw).map(|(_, blocks)| blocks.len() as u64),
+        Kind::Sessions => read_sessions(raw, &mut |_, _| Ok(())),
+        Kind::Nodes => {
+            let table = flatbuffers::root::<fb::Nodes<'_>>(raw).map_err(|e| e.to_string())?;
+            let first = table.first_ordinal();
+            read_nodes(raw, first, &mut |_, _| Ok(())).map(|next| u64::from(next - first))
+        }
+        Kind::Acls => {
+            let table = flatbuffers::root::<fb::Acls<'_>>(raw).map_err(|e| e.to_string())?;
+            let first = table.first();
+            read_acls(raw, first, &mut |_| Ok(())).map(|next| u64::from(next - first))
+        }
+    }
+}

@@ -23,7 +23,7 @@ mod store;
 mod tests;
 mod writer;
 
-pub use content::SnapshotInfo;
+pub use content::{SnapshotInfo, inspect};
 pub use error::SnapshotError;
 pub use loader::load;
 pub use policy::SnapshotPolicy;
