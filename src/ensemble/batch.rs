@@ -47,7 +47,7 @@ impl Batch {
 }
 
 /// A reused buffer that grew beyond this is given back.
-const KEEP_BYTES: usize = 1 << 20;
+const KEEP_BYTES: usize = 256 << 10;
 
 /// The bit of a shard in [`Batch::replies`].
 pub(super) fn shard_bit(shard: usize) -> u64 {

@@ -24,7 +24,7 @@ pub use spsc::{LaneRx, LaneTx, lane};
 
 /// A slot that grew beyond this gives its memory back before it is reused, so that one huge batch
 /// does not stay resident for the life of the ring.
-pub const SLOT_BYTES_KEPT: usize = 1 << 20;
+pub const SLOT_BYTES_KEPT: usize = 256 << 10;
 
 /// Empties a slot for its next use; keeps its memory unless it grew too large.
 fn recycle(bytes: &mut Vec<u8>) {

@@ -66,10 +66,12 @@ pub enum ServerError {
     },
 }
 
-/// Batches that a request lane, and the commit ring, hold at the most.
-const LANE_SLOTS: usize = 256;
-/// Bytes of one batch of a request lane, beyond which the next one is begun.
-const LANE_SLOT_BYTES: usize = 256 << 10;
+/// Batches that a request lane holds at the most, and bytes of one beyond which the next is begun: what may wait on the
+/// way to the core, 4 MiB and one frame.
+const LANE_SLOTS: usize = 32;
+const LANE_SLOT_BYTES: usize = 128 << 10;
+/// Batches that the commit ring holds at the most.
+const RING_SLOTS: usize = 32;
 /// A log write that takes longer ends the process.
 const LOG_WRITE_LIMIT_NS: u64 = 30_000_000_000;
 /// Distinct identity lists.
@@ -210,7 +212,7 @@ fn assemble(
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
     let addresses = Arc::new(AddressTable::default());
     let auth = Arc::new(config.auth());
-    let (commits, rings) = lanes::commit_ring(plan.shards, LANE_SLOTS);
+    let (commits, rings) = lanes::commit_ring(plan.shards, RING_SLOTS);
     let mut desk = Desk::new();
     let snapshots = Snapshots::new();
 
