@@ -83,7 +83,11 @@ fn pipeline(port: u16, id: usize, until: Instant) -> usize {
                 }
                 Expect::Get(want, value) => {
                     assert_eq!(xid, want, "a reply out of order (R1)");
-                    assert_eq!(number(&data_of(&body).0), value, "a read out of its place (R1, R2)");
+                    assert_eq!(
+                        number(&data_of(&body).0),
+                        value,
+                        "a read out of its place (R1, R2)"
+                    );
                 }
             }
             done += 1;
@@ -125,7 +129,9 @@ fn watcher(port: u16, stop: Arc<AtomicBool>) -> usize {
             match c.receive().expect("a frame") {
                 Incoming::Event { zxid, kind, path } => {
                     assert_eq!((kind, path.as_str()), (EventType::NodeDataChanged, "/counter"));
-                    let at = armed_at.take().expect("an event without a watch, or before its reply (R4)");
+                    let at = armed_at
+                        .take()
+                        .expect("an event without a watch, or before its reply (R4)");
                     assert!(zxid > at, "an event of 0x{zxid:x} for a watch set at 0x{at:x} (R4)");
                     events += 1;
                 }
@@ -135,7 +141,10 @@ fn watcher(port: u16, stop: Arc<AtomicBool>) -> usize {
                     let (data, stat) = data_of(&body);
                     let value = number(&data);
                     if armed_at.is_some() {
-                        assert_eq!(value, armed_value, "new data before the event that it owed (R3)");
+                        assert_eq!(
+                            value, armed_value,
+                            "new data before the event that it owed (R3)"
+                        );
                     }
                     if arms && armed_at.is_none() {
                         // Later changes have a larger mzxid than what this reply shows.

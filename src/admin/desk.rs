@@ -7,9 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::words::{
-    self, ConfView, EphemeralsView, MonitorFacts, ServerView, Stats, Word,
-};
+use super::words::{self, ConfView, EphemeralsView, MonitorFacts, ServerView, Stats, Word};
 use super::{CoreLetter, CorePart, DeskMail, ShardLetter, ShardPart};
 use crate::lanes::Mailbox;
 use crate::metrics::{self, Registry};

@@ -316,7 +316,8 @@ impl EnsembleCore {
             match letter {
                 CoreLetter::Tell(question) => {
                     let ahead_ms = self.wall_ms - now_ms as i64;
-                    let expires_ms = |remaining_ms: u64| now_ms as i64 + remaining_ms as i64 + ahead_ms;
+                    let expires_ms =
+                        |remaining_ms: u64| now_ms as i64 + remaining_ms as i64 + ahead_ms;
                     let sessions = self.registry.views(now_ms);
                     let sessions = sessions
                         .map(|v| SessionView { id: v.id, expires_ms: expires_ms(v.remaining_ms) })
@@ -385,7 +386,14 @@ impl EnsembleCore {
         let mut entry = EntryWriter::new(&mut self.building.entries);
         body(entry.body());
         let shard_index = shard as u16;
-        entry.finish(&EntryHead { zxid: self.last_zxid, kind, shard: shard_index, conn, cxid, err });
+        entry.finish(&EntryHead {
+            zxid: self.last_zxid,
+            kind,
+            shard: shard_index,
+            conn,
+            cxid,
+            err,
+        });
         self.building.replies |= shard_bit(shard);
     }
 }

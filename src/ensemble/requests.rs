@@ -49,8 +49,7 @@ impl EnsembleCore {
             Some(prefix) if !matches!(prefix.trim(), "" | "/") => prefix,
             _ => "",
         };
-        let mut paths: Vec<String> =
-            self.tree.ephemerals(request.session_id).collect();
+        let mut paths: Vec<String> = self.tree.ephemerals(request.session_id).collect();
         paths.retain(|p| p.starts_with(prefix));
         self.answer(shard, kind, conn, cxid, 0, |out| {
             out.put_count(paths.len());
@@ -62,7 +61,9 @@ impl EnsembleCore {
 
     fn transaction(&mut self, shard: usize, request: &Request<'_>, op: OpCode) {
         if self.log_has_room() == Room::None {
-            tracing::error!("refused a write: there is no space for the next log segment; free some");
+            tracing::error!(
+                "refused a write: there is no space for the next log segment; free some"
+            );
             let (kind, err) = (EntryKind::Reply, ErrorCode::SystemError.code());
             return self.answer(shard, kind, request.conn, request.cxid, err, |_| {});
         }

@@ -29,11 +29,8 @@ impl EnsembleCore {
             return self.answer(shard, EntryKind::Drop, conn, 0, 0, |_| {});
         }
         let timeout_ms = self.config.timeouts.negotiate(connect.timeout_ms);
-        let place = Attachment {
-            shard: shard as u16,
-            conn: conn.index,
-            conn_generation: conn.generation,
-        };
+        let place =
+            Attachment { shard: shard as u16, conn: conn.index, conn_generation: conn.generation };
         if connect.session_id == 0 {
             self.open_session(timeout_ms, place, now_ms);
         } else {
@@ -126,7 +123,10 @@ impl EnsembleCore {
         let mut found = std::mem::take(&mut self.expiry);
         self.registry.tick(now_ms, pass_ms, &mut found);
         if found.stall_ms > 0 {
-            tracing::warn!("this process stood still for {} ms; no session expires for that", found.stall_ms);
+            tracing::warn!(
+                "this process stood still for {} ms; no session expires for that",
+                found.stall_ms
+            );
         }
         for &session_id in &found.expired {
             self.expire(session_id);

@@ -176,7 +176,8 @@ impl<'a> Entry<'a> {
                 return None;
             }
             let (head, tail) = rest.split_at(EVENT_HEAD_BYTES);
-            let i32_at = |at: usize| i32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes"));
+            let i32_at =
+                |at: usize| i32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes"));
             let (path, tail) = tail.split_at(i32_at(0) as u32 as usize);
             rest = tail;
             Some(Event {

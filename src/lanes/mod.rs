@@ -17,8 +17,8 @@ pub mod request;
 mod spsc;
 mod sync;
 
-pub use mailbox::Mailbox;
 pub use commit::{CommitBatch, CommitRx, CommitTx, commit_ring};
+pub use mailbox::Mailbox;
 pub use parked::{Bell, Parked};
 pub use spsc::{LaneRx, LaneTx, lane};
 

@@ -26,7 +26,9 @@ use crate::log;
 use crate::metrics::Registry as Metrics;
 use crate::prepare::PrepareConfig;
 use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
-use crate::session::{RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds};
+use crate::session::{
+    RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
+};
 use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks};
 use crate::watch::{WatchLimits, WatchTable};
 
@@ -40,7 +42,9 @@ use worker::Worker;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The client port cannot be had.
-    #[error("cannot listen on {address}: {error}; is another server running there? (clientPort, clientPortAddress)")]
+    #[error(
+        "cannot listen on {address}: {error}; is another server running there? (clientPort, clientPortAddress)"
+    )]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -83,8 +87,9 @@ const IDENTITY_LISTS_MAX: usize = 1 << 20;
 /// What stops the start, in words for the operator.
 pub fn command(args: &ServerArgs) -> Result<(), String> {
     let loaded = args.load().map_err(|e| e.to_string())?;
-    let filter = EnvFilter::try_new(&args.log.0)
-        .map_err(|e| format!("--log {}: {e}; give error, warn, info, debug or trace", args.log.0))?;
+    let filter = EnvFilter::try_new(&args.log.0).map_err(|e| {
+        format!("--log {}: {e}; give error, warn, info, debug or trace", args.log.0)
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

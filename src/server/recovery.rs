@@ -26,14 +26,14 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     };
     let loaded = snapshot::load_newest(&own_dir(&config.data_dir), &tree_config)?;
     for unusable in &loaded.passed_over {
-        tracing::warn!("a newer snapshot is not usable, an older one and the log make up for it: {unusable}");
+        tracing::warn!(
+            "a newer snapshot is not usable, an older one and the log make up for it: {unusable}"
+        );
     }
     let mut tree = loaded.tree;
     let log_dir = own_dir(&config.data_log_dir).join("log");
-    std::fs::create_dir_all(&log_dir).map_err(|error| ServerError::System {
-        what: "the log directory",
-        error,
-    })?;
+    std::fs::create_dir_all(&log_dir)
+        .map_err(|error| ServerError::System { what: "the log directory", error })?;
     let from_zxid = loaded.info.map_or(0, |info| info.zxid);
     let mut apply = |bytes: &[u8]| -> Result<(), log::BoxError> {
         let (header, body, digest) = txn::decode_record(bytes)?;

@@ -7,10 +7,8 @@
 
 use crate::auth;
 use crate::lanes::entry::{Attached, Entry, EntryKind, Event};
-use crate::protocol::{
-    EventType, OpCode, ReplyHeader, begin_frame, end_frame, perms, put_event,
-};
 use crate::metrics::{Counter, Gauge, Summary};
+use crate::protocol::{EventType, OpCode, ReplyHeader, begin_frame, end_frame, perms, put_event};
 use crate::reactor::Io;
 use crate::tree::AclId;
 
@@ -73,7 +71,9 @@ impl State {
     fn notify<I: Io>(&mut self, io: &mut I, index: u32, event: &Event<'_>, frame: &[u8]) {
         let Some(conn) = self.conns.get(index as usize).and_then(|c| c.as_deref()) else { return };
         let acl = self.reader.acl_list(event.acl);
-        if event.acl != AclId::OPEN && !auth::allows(acl, perms::READ, &conn.identities, &self.links.auth) {
+        if event.acl != AclId::OPEN
+            && !auth::allows(acl, perms::READ, &conn.identities, &self.links.auth)
+        {
             return;
         }
         let id = conn.id;
@@ -96,9 +96,12 @@ impl State {
             }
             conn.phase = Phase::Closing;
             let peer = conn.peer;
-            self.complain(Counter::RefusedSlowReader, format_args!(
-                "closed {peer}: it has not read {max} bytes of events and answers it asked for"
-            ));
+            self.complain(
+                Counter::RefusedSlowReader,
+                format_args!(
+                    "closed {peer}: it has not read {max} bytes of events and answers it asked for"
+                ),
+            );
         }
         io.close(id, false);
     }

@@ -140,7 +140,14 @@ impl Conn {
     }
 
     /// Notes that a request of `op` was answered.
-    pub fn answered(&mut self, op: &'static str, cxid: i32, zxid: Zxid, since_ns: u64, now_ns: u64) {
+    pub fn answered(
+        &mut self,
+        op: &'static str,
+        cxid: i32,
+        zxid: Zxid,
+        since_ns: u64,
+        now_ns: u64,
+    ) {
         let us = now_ns.saturating_sub(since_ns) / 1_000;
         let s = &mut self.stats;
         s.sent += 1;

@@ -6,11 +6,11 @@ use crate::auth;
 use crate::jute::Decoder;
 use crate::lanes::entry::Attached;
 use crate::lanes::request::{Request, RequestKind};
+use crate::metrics::Counter;
 use crate::protocol::{
     AuthPacket, ConnectRequest, ConnectResponse, ErrorCode, OpCode, ReplyHeader, begin_frame,
     end_frame,
 };
-use crate::metrics::Counter;
 use crate::reactor::Io;
 use crate::session::password;
 
@@ -36,10 +36,13 @@ impl State {
         let request = match ConnectRequest::decode(&mut Decoder::new(frame)) {
             Ok(request) => request,
             Err(e) => {
-                self.complain(Counter::RefusedBadConnect, format_args!(
-                    "closed {}: its first frame is no connect request ({e})",
-                    conn.peer
-                ));
+                self.complain(
+                    Counter::RefusedBadConnect,
+                    format_args!(
+                        "closed {}: its first frame is no connect request ({e})",
+                        conn.peer
+                    ),
+                );
                 conn.phase = Phase::Closing;
                 io.close(conn.id, true);
                 return input.len();
@@ -84,7 +87,11 @@ impl State {
             if let Some(out) = io.out(conn.id) {
                 out.extend_from_slice(&words::refusal(word));
             }
-            let why = format_args!("{} asked {}, which 4lw.commands.whitelist has not", conn.peer, word.name());
+            let why = format_args!(
+                "{} asked {}, which 4lw.commands.whitelist has not",
+                conn.peer,
+                word.name()
+            );
             self.complain(Counter::RefusedWord, why);
             io.close(conn.id, true);
         } else if !self.links.desk.ask(word, self.index, conn.id) {
@@ -172,10 +179,11 @@ impl State {
     fn judge(&mut self, conn: &mut Conn, body: &[u8]) -> Result<(), String> {
         let r = AuthPacket::decode(&mut Decoder::new(body)).map_err(|e| e.to_string())?;
         let config = &self.links.auth;
-        let gained = auth::authenticate(config, r.scheme.unwrap_or_default(), r.auth, conn.peer.ip())
-            .map_err(|e| e.to_string())?;
-        let all = auth::extend_identities(config, &conn.identities, gained)
-            .map_err(|e| e.to_string())?;
+        let gained =
+            auth::authenticate(config, r.scheme.unwrap_or_default(), r.auth, conn.peer.ip())
+                .map_err(|e| e.to_string())?;
+        let all =
+            auth::extend_identities(config, &conn.identities, gained).map_err(|e| e.to_string())?;
         let (number, list) = self.links.identities.acquire(&all).map_err(|e| e.to_string())?;
         self.tell(RequestKind::Release, conn);
         conn.identities = list;

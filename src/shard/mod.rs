@@ -25,8 +25,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::admin::words::WhiteList;
 use crate::admin::ShardDesk;
+use crate::admin::words::WhiteList;
 use crate::auth::{self, AuthConfig, IdentityTable};
 use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitRx, LaneTx};
@@ -227,7 +227,10 @@ impl State {
         if self.conns.len() <= index {
             self.conns.resize_with(index + 1, || None);
         }
-        debug_assert!(self.conns[index].is_none(), "the reactor reuses an index only after closed()");
+        debug_assert!(
+            self.conns[index].is_none(),
+            "the reactor reuses an index only after closed()"
+        );
         let now_ns = io.now_ns();
         if !self.links.addresses.admit(peer.ip(), self.limits.per_address_max) {
             let max = self.limits.per_address_max;
@@ -251,7 +254,8 @@ impl State {
                 return;
             }
         };
-        let conn = Box::new(Conn::new(id, peer, identities, now_ns, crate::process::wall_clock_ms()));
+        let conn =
+            Box::new(Conn::new(id, peer, identities, now_ns, crate::process::wall_clock_ms()));
         self.conns[index] = Some(conn);
         self.metrics.change(Gauge::Connections, 1);
         self.shaking_hands.push_back(id);

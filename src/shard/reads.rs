@@ -4,12 +4,12 @@
 
 use crate::auth;
 use crate::jute::{DecodeError, Decoder, Encode};
+use crate::metrics::{Counter, Summary};
 use crate::protocol::{
     ErrorCode, ExistsRequest, GetAclRequest, GetAllChildrenNumberRequest, GetChildren2Request,
-    GetChildrenRequest, GetDataRequest, MultiHeader, MultiOp, MultiOps, OpCode, ReplyHeader,
-    Zxid, begin_frame, end_frame, end_multi, perms, put_acl, put_children, put_stat,
+    GetChildrenRequest, GetDataRequest, MultiHeader, MultiOp, MultiOps, OpCode, ReplyHeader, Zxid,
+    begin_frame, end_frame, end_multi, perms, put_acl, put_children, put_stat,
 };
-use crate::metrics::{Counter, Summary};
 use crate::reactor::Io;
 use crate::tree::{AclId, Node};
 use crate::watch::WatchKind;
@@ -89,11 +89,14 @@ impl State {
         match refusal {
             Refusal::Code(code) => code,
             Refusal::Malformed(e) => {
-                self.complain(Counter::RefusedBadRequest, format_args!(
-                    "{} sent a malformed {} request ({e}); answered MarshallingError",
-                    conn.peer,
-                    op.name()
-                ));
+                self.complain(
+                    Counter::RefusedBadRequest,
+                    format_args!(
+                        "{} sent a malformed {} request ({e}); answered MarshallingError",
+                        conn.peer,
+                        op.name()
+                    ),
+                );
                 ErrorCode::MarshallingError
             }
         }

@@ -7,8 +7,10 @@
 
 use crate::jute::Decoder;
 use crate::lanes::request::{Request, RequestKind};
-use crate::protocol::{ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid};
 use crate::metrics::{Counter, Gauge};
+use crate::protocol::{
+    ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid,
+};
 use crate::reactor::{Io, monotonic_ns};
 
 use super::State;
@@ -82,11 +84,14 @@ impl State {
     fn request<I: Io>(&mut self, io: &mut I, conn: &mut Conn, frame: &[u8]) -> Flow {
         let mut d = Decoder::new(frame);
         let Ok(header) = RequestHeader::decode(&mut d) else {
-            self.complain(Counter::RefusedBadFrame, format_args!(
-                "closed {}: a frame of {} bytes holds no request header",
-                conn.peer,
-                frame.len()
-            ));
+            self.complain(
+                Counter::RefusedBadFrame,
+                format_args!(
+                    "closed {}: a frame of {} bytes holds no request header",
+                    conn.peer,
+                    frame.len()
+                ),
+            );
             io.close(conn.id, true);
             return Flow::Close;
         };
@@ -162,7 +167,12 @@ impl State {
 
     /// An opcode that ZooKeeper has not: answered at once with −6 and no zxid, and the connection is closed
     /// (`UnimplementedRequestProcessor`).
-    fn unimplemented<I: Io>(&mut self, io: &mut I, conn: &mut Conn, header: &RequestHeader) -> Flow {
+    fn unimplemented<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        header: &RequestHeader,
+    ) -> Flow {
         let why = format_args!("closed {}: it sent opcode {}", conn.peer, header.op_raw);
         self.complain(Counter::RefusedUnknownOp, why);
         if let Some(out) = io.out(conn.id) {

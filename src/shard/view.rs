@@ -62,7 +62,11 @@ impl State {
                 .watches
                 .conns_from(0)
                 .map(|(index, paths)| WatcherView {
-                    session: self.conns.get(index as usize).and_then(|c| c.as_ref()).map_or(0, |c| c.session_id),
+                    session: self
+                        .conns
+                        .get(index as usize)
+                        .and_then(|c| c.as_ref())
+                        .map_or(0, |c| c.session_id),
                     paths: paths.map(str::to_string).collect(),
                 })
                 .collect();

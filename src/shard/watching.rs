@@ -2,11 +2,11 @@
 //! reconnect (setWatches, setWatches2).
 
 use crate::jute::Decoder;
+use crate::metrics::Counter;
 use crate::protocol::{
     AddWatchMode, AddWatchRequest, CheckWatchesRequest, ErrorCode, OpCode, RemoveWatchesRequest,
     SetWatches, SetWatches2, WatcherType, put_event,
 };
-use crate::metrics::Counter;
 use crate::reactor::Io;
 use crate::watch::{NodeZxids, Removed, Rewatch, WatchKind};
 

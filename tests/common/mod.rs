@@ -87,7 +87,12 @@ impl Server {
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         // SAFETY: kill(2) of a child that has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.pid(), signal) }, 0, "kill: {}", io::Error::last_os_error());
+        assert_eq!(
+            unsafe { libc::kill(self.pid(), signal) },
+            0,
+            "kill: {}",
+            io::Error::last_os_error()
+        );
     }
 
     /// kill -9, and waits until it is gone.
@@ -269,7 +274,11 @@ impl Client {
     }
 
     /// Sends what was appended and waits for one reply, which must be to the last request.
-    pub fn call(&mut self, op: OpCode, body: impl FnOnce(&mut Vec<u8>)) -> io::Result<(i64, i32, Vec<u8>)> {
+    pub fn call(
+        &mut self,
+        op: OpCode,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<(i64, i32, Vec<u8>)> {
         let want = self.request(op, body);
         self.flush()?;
         loop {
@@ -356,4 +365,3 @@ pub fn data_of(body: &[u8]) -> (Vec<u8>, Stat) {
 pub fn number(data: &[u8]) -> u64 {
     std::str::from_utf8(data).expect("text").parse().expect("a number")
 }
-
