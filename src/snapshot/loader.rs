@@ -19,6 +19,9 @@ const BLOCKS_AHEAD: usize = 8;
 /// More helpers than this find nothing to do: one thread takes what they make.
 const HELPERS_MAX: usize = 4;
 
+/// A block that a helper has read: its place in the order, and its content.
+type Came = (usize, Result<Vec<u8>, SnapshotError>);
+
 /// A snapshot file whose trailer was found.
 pub(super) struct Opened {
     file: File,
@@ -117,7 +120,7 @@ impl Opened {
         order: &[&BlockRef],
         next: &AtomicUsize,
         stop: &AtomicBool,
-        to: SyncSender<(usize, Result<Vec<u8>, SnapshotError>)>,
+        to: SyncSender<Came>,
     ) {
         while !stop.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +134,7 @@ impl Opened {
     fn take_in_order(
         &self,
         order: &[&BlockRef],
-        from: &Receiver<(usize, Result<Vec<u8>, SnapshotError>)>,
+        from: &Receiver<Came>,
         take: &mut dyn FnMut(Kind, &[u8]) -> Result<(), String>,
     ) -> Result<(), SnapshotError> {
         // What came early; at most as many as there are helpers and places in the channel.
