@@ -22,6 +22,9 @@ const HELPERS_MAX: usize = 4;
 /// A block that a helper has read: its place in the order, and its content.
 type Came = (usize, Result<Vec<u8>, SnapshotError>);
 
+/// What is done with each block; an error says what is wrong with it.
+type Take<'t> = dyn FnMut(Kind, &[u8]) -> Result<(), String> + 't;
+
 /// A snapshot file whose trailer was found.
 pub(super) struct Opened {
     file: File,
@@ -92,10 +95,7 @@ impl Opened {
     }
 
     /// Hands all blocks to `take`: ACL lists first, then the others in the order they lie in.
-    fn each_block(
-        &self,
-        take: &mut dyn FnMut(Kind, &[u8]) -> Result<(), String>,
-    ) -> Result<(), SnapshotError> {
+    fn each_block(&self, take: &mut Take<'_>) -> Result<(), SnapshotError> {
         let acls = self.blocks.iter().filter(|b| b.kind == Kind::Acls);
         let others = self.blocks.iter().filter(|b| b.kind != Kind::Acls);
         let order: Vec<&BlockRef> = acls.chain(others).collect();
@@ -135,7 +135,7 @@ impl Opened {
         &self,
         order: &[&BlockRef],
         from: &Receiver<Came>,
-        take: &mut dyn FnMut(Kind, &[u8]) -> Result<(), String>,
+        take: &mut Take<'_>,
     ) -> Result<(), SnapshotError> {
         // What came early; at most as many as there are helpers and places in the channel.
         let mut early = BTreeMap::new();
