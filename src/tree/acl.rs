@@ -205,6 +205,11 @@ impl AclWriter {
         Some(list)
     }
 
+    /// Whether some list was interned and may have come to nothing.
+    pub(super) fn has_floating(&self) -> bool {
+        !self.floating.is_empty()
+    }
+
     /// Unlinks one list that was interned and came to nothing, if there is any.
     pub(super) fn unlink_floating(&mut self, table: &AclTable) -> Option<(u32, NonNull<Vec<Acl>>)> {
         while let Some(id) = self.floating.pop() {

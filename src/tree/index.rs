@@ -7,7 +7,8 @@
 //! everything that was published when it began. A removal leaves a mark, entries never shift.
 //!
 //! An entry is (32 bits of hash, node). The index promises candidates only: the caller compares
-//! names. Within a node's path two nodes may stand, of lives apart.
+//! names. A path has one entry, whose node is its youngest life: a path that is deleted and made again
+//! without end, faster than readers move, must not fill a segment with its lives.
 
 use super::reclaim::Garbage;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -277,10 +278,23 @@ impl Index {
 
     /// Writer: takes an entry out; whether it was there.
     pub(super) fn remove(&self, tag: u32, node: u32) -> bool {
+        self.locate(tag, node).map(|(words, slot)| clear(words, slot)).is_some()
+    }
+
+    /// Writer: puts another node in an entry's place; whether it was there.
+    pub(super) fn replace(&self, tag: u32, old: u32, new: u32) -> bool {
+        let located = self.locate(tag, old);
+        // Release: whoever finds the entry sees the node.
+        located
+            .map(|(words, slot)| words.slots[slot].store(entry(tag, new), Ordering::Release))
+            .is_some()
+    }
+
+    fn locate(&self, tag: u32, node: u32) -> Option<(Words<'_>, usize)> {
         let (cells, depth) = self.directory(tag);
         let segment = cells[cell_of(tag, depth)].load(Ordering::Relaxed);
         if segment.is_null() {
-            return false;
+            return None;
         }
         // SAFETY: this is the writer, and the segment is linked.
         let words = unsafe { words(segment) };
@@ -288,15 +302,12 @@ impl Index {
         let mut slot = words.home(tag);
         for _ in 0..words.slots.len() {
             match words.slots[slot].load(Ordering::Relaxed) {
-                EMPTY => return false,
-                word if word == wanted => {
-                    clear(words, slot);
-                    return true;
-                }
+                EMPTY => return None,
+                word if word == wanted => return Some((words, slot)),
                 _ => slot = words.after(slot),
             }
         }
-        false
+        None
     }
 
     fn directory(&self, tag: u32) -> (&[AtomicPtr<AtomicU64>], u32) {
@@ -509,6 +520,13 @@ mod tests {
             let tag = (state >> 32) as u32 & !0x7; // some tags twice
             index.insert(tag, node).unwrap();
             model.entry(tag).or_default().insert(node);
+            if node % 5 == 0 {
+                assert!(index.0.replace(tag, node, node + 1_000_000));
+                assert!(!index.0.replace(tag, node, 1));
+                let nodes = model.get_mut(&tag).unwrap();
+                nodes.remove(&node);
+                nodes.insert(node + 1_000_000);
+            }
             if node % 3 == 0 {
                 let (&tag, nodes) = model.iter_mut().next().unwrap();
                 let node = *nodes.iter().next().unwrap();

@@ -181,10 +181,10 @@ impl State {
     /// One bounded step of reclamation: at most `max_items` unlinked and as many freed. Returns how many.
     pub(super) fn reclaim(&mut self, tree: &Tree, max_items: usize) -> usize {
         let due = self.changes.front().is_some_and(|change| change.zxid <= self.published);
-        if !due && self.bin.is_empty() {
+        if !due && self.bin.is_empty() && !self.acls.has_floating() {
             return 0;
         }
-        let unlinked = self.unlink_due(tree, &tree.slots, max_items);
+        let unlinked = self.unlink_due(tree, &tree.slots, max_items) + self.unlink_floating(tree);
         if self.bin.limbo_epoch == tree.slots.next_epoch() {
             tree.slots.begin_epoch();
         }
@@ -211,6 +211,16 @@ impl State {
             if !self.settle(tree, held) {
                 break;
             }
+        }
+        done
+    }
+
+    /// ACLs that were interned and came to nothing go as versions do.
+    fn unlink_floating(&mut self, tree: &Tree) -> usize {
+        let mut done = 0;
+        while let Some((id, list)) = self.acls.unlink_floating(&tree.acls) {
+            self.bin.discard(tree, Garbage::Acl(id, list));
+            done += 1;
         }
         done
     }
@@ -328,9 +338,6 @@ impl State {
     /// Frees what every reader has quiesced after.
     fn free_passed(&mut self, tree: &Tree, max_items: usize) -> usize {
         let mut done = 0;
-        while let Some((id, list)) = self.acls.unlink_floating(&tree.acls) {
-            self.bin.discard(tree, Garbage::Acl(id, list));
-        }
         if self.bin.limbo.len() == 0 {
             return 0;
         }

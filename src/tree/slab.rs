@@ -79,6 +79,16 @@ impl Name {
     }
 }
 
+/// What few nodes have: a death, or an earlier life of the same path.
+pub(super) struct Fate {
+    /// The zxid that deleted the node, [`ALIVE`] while it lives.
+    pub death: AtomicI64,
+    /// The life of the same path before this one, while somebody may need it.
+    pub elder: AtomicU32,
+    /// The life after this one; the index names the one that has none. Of use to the writer alone.
+    pub junior: AtomicU32,
+}
+
 /// One life of one znode. A path that was deleted and made again has two.
 #[repr(C, align(64))]
 pub(super) struct RawNode {
@@ -88,8 +98,8 @@ pub(super) struct RawNode {
     pub children: AtomicPtr<ChildrenVersion>,
     /// Its birth; written before it is linked, never changed.
     pub czxid: Zxid,
-    /// The zxid that deleted it, [`ALIVE`] while it lives.
-    pub death: AtomicI64,
+    /// Null in a node that lives and has no elder; once set, it goes with the node.
+    fate: AtomicPtr<Fate>,
     pub parent: u32,
     /// The child linked last; dead ones stay until nobody needs them.
     pub first_child: AtomicU32,
@@ -107,7 +117,7 @@ impl RawNode {
             newest: AtomicPtr::new(newest.as_ptr()),
             children: AtomicPtr::new(std::ptr::null_mut()),
             czxid,
-            death: AtomicI64::new(ALIVE),
+            fate: AtomicPtr::new(std::ptr::null_mut()),
             parent,
             first_child: AtomicU32::new(NIL),
             next_sibling: AtomicU32::new(NIL),
@@ -129,7 +139,51 @@ impl RawNode {
 
     /// Whether it lives at `at`.
     pub(super) fn lives_at(&self, at: Zxid) -> bool {
-        self.czxid <= at && at < self.death.load(Ordering::Acquire)
+        self.czxid <= at && self.fate().is_none_or(|fate| at < fate.death.load(Ordering::Acquire))
+    }
+
+    fn fate(&self) -> Option<&Fate> {
+        // SAFETY: a fate goes with its node, and whoever has the node holds it.
+        unsafe { self.fate.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Writer: its fate, made if need be.
+    pub(super) fn fate_or_new(&self) -> &Fate {
+        if self.fate().is_none() {
+            let fate = Fate {
+                death: AtomicI64::new(ALIVE),
+                elder: AtomicU32::new(NIL),
+                junior: AtomicU32::new(NIL),
+            };
+            self.fate.store(Box::into_raw(Box::new(fate)), Ordering::Release);
+        }
+        // SAFETY: as in `fate`; it is there now.
+        unsafe { &*self.fate.load(Ordering::Relaxed) }
+    }
+
+    /// The life of the same path before this one, while somebody may need it.
+    pub(super) fn elder(&self) -> Option<u32> {
+        let elder = self.fate()?.elder.load(Ordering::Acquire);
+        (elder != NIL).then_some(elder)
+    }
+
+    /// Writer: the life of the same path after this one.
+    pub(super) fn junior(&self) -> Option<u32> {
+        let junior = self.fate()?.junior.load(Ordering::Relaxed);
+        (junior != NIL).then_some(junior)
+    }
+
+    /// # Safety
+    /// Nobody holds the node's name or fate, and they are not used again.
+    unsafe fn free_parts(&self) {
+        // SAFETY: the caller's; the fate was made from a box.
+        unsafe {
+            self.name.free();
+            let fate = self.fate.load(Ordering::Relaxed);
+            if !fate.is_null() {
+                drop(Box::from_raw(fate));
+            }
+        }
     }
 }
 
@@ -224,7 +278,7 @@ impl NodeSlab {
         // SAFETY: the caller's: nobody refers to the slot, so it may be freed and written.
         unsafe {
             let slot = self.pointer(index);
-            (*slot).name.free();
+            (*slot).free_parts();
             let mut empty = RawNode::new("", NIL, ALIVE, NonNull::dangling());
             empty.newest = AtomicPtr::new(std::ptr::null_mut());
             empty.parent = self.free.load(Ordering::Relaxed);
@@ -286,7 +340,7 @@ unsafe fn drop_node(node: &RawNode) {
             children = NonNull::new(c.as_ref().prev.load(Ordering::Relaxed));
             ChildrenVersion::free(c);
         }
-        node.name.free();
+        node.free_parts();
     }
 }
 

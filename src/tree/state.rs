@@ -164,13 +164,7 @@ impl State {
         let (_, name) = split(path)?;
         let index =
             tree.nodes.allocate(name, parent, czxid, version).ok_or(TreeError::TooManyNodes)?;
-        let tag = tree.index.tag(path.as_bytes());
-        let bin = &mut self.bin;
-        if tree.index.insert(tag, index, &mut |garbage| bin.discard(tree, garbage)).is_err() {
-            // SAFETY: it was never linked; its version is the caller's.
-            unsafe { tree.nodes.free(index) };
-            return Err(TreeError::IndexFull);
-        }
+        self.index_node(tree, path, index)?;
         // SAFETY: this is the writer; parent, node and sibling are linked or about to be.
         let (node, parent) = unsafe { (tree.nodes.get(index), tree.nodes.get(parent)) };
         let sibling = parent.first_child.load(Ordering::Relaxed);
@@ -181,6 +175,28 @@ impl State {
         }
         parent.first_child.store(index, Ordering::Release);
         Ok(index)
+    }
+
+    /// Puts a new node into the index: in its elder's place if the path has lived before and somebody
+    /// may need that. If there is no room the node is freed.
+    fn index_node(&mut self, tree: &Tree, path: &str, index: u32) -> Result<(), TreeError> {
+        let tag = tree.index.tag(path.as_bytes());
+        // SAFETY: this is the writer.
+        if let Some(elder) = unsafe { tree.youngest(tag, path.as_bytes()) } {
+            // SAFETY: as above; both nodes are the writer's to change.
+            let (node, dead) = unsafe { (tree.nodes.get(index), tree.nodes.get(elder)) };
+            node.fate_or_new().elder.store(elder, Ordering::Release);
+            dead.fate_or_new().junior.store(index, Ordering::Relaxed);
+            let replaced = tree.index.replace(tag, elder, index);
+            debug_assert!(replaced, "what was found is in the index");
+            return Ok(());
+        }
+        let bin = &mut self.bin;
+        tree.index.insert(tag, index, &mut |garbage| bin.discard(tree, garbage)).map_err(|_| {
+            // SAFETY: it was never linked; its version is the caller's.
+            unsafe { tree.nodes.free(index) };
+            TreeError::IndexFull
+        })
     }
 
     pub(super) fn create(&mut self, tree: &Tree, c: &Create<'_>) -> Result<Created, TreeError> {
@@ -315,7 +331,7 @@ impl State {
         self.owners.remove(node.kind(), node.raw_owner(), index, raw);
         self.nodes -= 1;
         self.data_bytes -= (path.len() + node.data_len()) as i64;
-        raw.death.store(zxid, Ordering::Release);
+        raw.fate_or_new().death.store(zxid, Ordering::Release);
         // One entry for each thing to be unlinked, the node itself last.
         self.push(zxid, before, What::LastData { node: index });
         if !raw.children.load(Ordering::Relaxed).is_null() {

@@ -149,7 +149,7 @@ impl State {
         unsafe {
             tree.push_path(index, &mut path);
             let node = tree.nodes.get(index);
-            node.death.store(ALIVE, Ordering::Release);
+            node.fate_or_new().death.store(ALIVE, Ordering::Release);
             if let Some(version) = node.newest.load(Ordering::Relaxed).as_ref() {
                 let owner = version.head.owner;
                 let kind = EphemeralType::of(owner, tree.extended_types);
@@ -182,8 +182,27 @@ impl State {
                 tree.nodes.get(next).prev_sibling.store(prev, Ordering::Relaxed);
             }
         }
-        let indexed = tree.index.remove(tree.index.tag(path.as_bytes()), index);
-        debug_assert!(indexed, "every node but the root is in the index");
+        Self::unlink_life(tree, index, path);
         self.bin.discard(tree, Garbage::Node(index));
+    }
+    /// Takes a node out of the lives of its path. It keeps its own elder: readers may be on their way.
+    fn unlink_life(tree: &Tree, index: u32, path: &str) {
+        let tag = tree.index.tag(path.as_bytes());
+        // SAFETY: this is the writer; the lives of a path that name each other are linked.
+        let life = |index| unsafe { tree.nodes.get(index) };
+        let (elder, junior) = (life(index).elder(), life(index).junior());
+        if let Some(elder) = elder {
+            life(elder).fate_or_new().junior.store(junior.unwrap_or(NIL), Ordering::Relaxed);
+        }
+        let indexed = match (elder, junior) {
+            (_, Some(junior)) => {
+                let fate = life(junior).fate_or_new();
+                fate.elder.store(elder.unwrap_or(NIL), Ordering::Release);
+                true
+            }
+            (Some(elder), None) => tree.index.replace(tag, index, elder),
+            (None, None) => tree.index.remove(tag, index),
+        };
+        debug_assert!(indexed, "the youngest life of a path is in the index");
     }
 }

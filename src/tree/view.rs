@@ -81,13 +81,24 @@ impl Tree {
             if path == b"/" {
                 return self.node_at(ROOT, at);
             }
-            let is = |index| {
+            let mut index = self.youngest(self.index.tag(path), path)?;
+            loop {
                 let node = self.nodes.get(index);
-                node.lives_at(at) && self.has_path(node, path)
-            };
-            let index = self.index.find(self.index.tag(path), is)?;
-            self.node_at(index, at)
+                if node.lives_at(at) {
+                    return self.node_at(index, at);
+                }
+                index = node.elder()?;
+            }
         }
+    }
+
+    /// The youngest life of `path`, whose hash is `tag`.
+    ///
+    /// # Safety
+    /// As [`Tree::find`].
+    pub(super) unsafe fn youngest(&self, tag: u32, path: &[u8]) -> Option<u32> {
+        // SAFETY: the caller's.
+        unsafe { self.index.find(tag, |index| self.has_path(self.nodes.get(index), path)) }
     }
 
     /// Whether the names of a node and its ancestors make up `path`.

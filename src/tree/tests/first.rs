@@ -79,3 +79,32 @@ fn undo_takes_everything_back() {
     assert_eq!(tree.approximate_data_size(), 44);
     assert_eq!(tree.create(create(0, "/b", b"")), Err(TreeError::ZxidBack { zxid: 0, newest: 0 }));
 }
+
+#[test]
+fn a_path_made_again_and_again_keeps_all_its_lives_and_fills_nothing() {
+    let mut tree = tree();
+    let reader = tree.shared().reader().unwrap();
+    for zxid in 1..=3000 {
+        tree.create(create(zxid, "/again", &zxid.to_be_bytes())).unwrap();
+        if zxid < 3000 {
+            tree.delete(zxid, "/again").unwrap();
+        }
+        if zxid == 1500 {
+            // Between two lives at one zxid nothing shows.
+            assert!(tree.get("/again").is_none());
+        }
+    }
+    tree.publish(3000);
+    assert_eq!(reader.get("/again", 3000).unwrap().czxid(), 3000);
+    assert!(reader.get("/again", 2999).is_none());
+    let mark = tree.mark();
+    tree.delete(3001, "/again").unwrap();
+    tree.create(create(3002, "/again", b"new")).unwrap();
+    tree.undo_to(mark);
+    assert_eq!(tree.get("/again").unwrap().czxid(), 3000);
+    reader.advance(3000);
+    drop(reader);
+    while tree.reclaim(100) > 0 {}
+    assert_eq!(tree.retained(), 0);
+    assert_eq!(tree.get("/again").unwrap().czxid(), 3000);
+}
