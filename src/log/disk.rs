@@ -30,7 +30,7 @@ pub trait LogDir: Send + Sync + 'static {
 /// An open segment.
 pub trait SegmentFile: Clone + Send + 'static {
     /// Its length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Reads all of `buf` at `offset` (both multiples of a sector); shorter only at the end.
     fn read_at(&self, offset: u64, buf: &mut AlignedBuf) -> io::Result<usize>;
     /// Writes all of `buf` at `offset` and returns when it is durable. Off the hot path only.
@@ -136,7 +136,7 @@ impl LogDir for RealDir {
 }
 
 impl SegmentFile for LogFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.file().metadata()?.len())
     }
 

@@ -13,6 +13,7 @@
 //! it works on any [`LogDir`], a failing one in tests, a virtual one in the simulator.
 
 mod body;
+mod cut;
 mod disk;
 mod error;
 pub mod frame;
@@ -23,6 +24,7 @@ mod generated;
 #[cfg(test)]
 mod lives;
 mod lock;
+mod open;
 mod priority;
 mod recover;
 pub mod segment;
@@ -36,10 +38,11 @@ pub use body::{Batch, BatchBuilder, Start, StartReason};
 pub use disk::{LogDir, RealDir, SegmentFile};
 pub use error::{BoxError, Fatal, LogError};
 pub use lock::DirLock;
+pub use open::open;
 pub use priority::lower_priority;
 pub use recover::{CutReport, LogTail, Recovered, recover, recover_in};
 pub use spares::{SpareMaker, SpareThread};
-pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer, open};
+pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer};
 
 use crate::protocol::Zxid;
 use crate::reactor::{AlignedBuf, LogFile};

@@ -59,7 +59,7 @@ pub(crate) fn open_all<D: LogDir>(dir: &D) -> Result<Vec<Segment<D::File>>, LogE
 fn open_one<D: LogDir>(dir: &D, index: u64) -> Result<Segment<D::File>, LogError> {
     let name = name(index);
     let file = dir.open(&name).map_err(|e| LogError::io("open", &name, e))?;
-    let bytes = file.len().map_err(|e| LogError::io("measure", &name, e))?;
+    let bytes = file.size().map_err(|e| LogError::io("measure", &name, e))?;
     let bytes = bytes - bytes % SECTOR as u64;
     let mut reader = Reader::new(file.clone(), name.clone(), bytes, SECTOR);
     let head = match reader.frame_at(0)? {

@@ -165,7 +165,7 @@ impl<D: LogDir> SpareMaker<D> {
     fn recycle(&self, old: u64, index: u64) -> Result<Spare<D::File>, LogError> {
         let (old, name) = (segment::name(old), segment::name(index));
         let file = self.dir.open(&old).map_err(|e| LogError::io("open", &old, e))?;
-        let bytes = file.len().map_err(|e| LogError::io("measure", &old, e))?;
+        let bytes = file.size().map_err(|e| LogError::io("measure", &old, e))?;
         if bytes != self.segment_bytes {
             self.dir.remove(&old).map_err(|e| LogError::io("remove", &old, e))?;
             return self.make(index);

@@ -230,7 +230,7 @@ impl LogDir for SimDir {
 }
 
 impl SegmentFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         let state = self.dir.lock();
         Ok(state.files.get(&self.id).map_or(0, |f| f.len() as u64))
     }

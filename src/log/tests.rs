@@ -520,6 +520,49 @@ fn a_snapshot_ahead_of_the_log_restarts_it() {
 }
 
 #[test]
+fn a_restart_behind_a_snapshot_may_die_anywhere() {
+    let all = SimDir::new();
+    let (_, last) = written(&all);
+    let snapshot = last + 100;
+    // Without spares, so that old segments are what new ones would be made of.
+    for name in all.list().expect("lists").split_off(3) {
+        all.remove(&name).expect("removes");
+    }
+    all.sync().expect("syncs");
+    for changes in 0..16 {
+        for torn in [0, 1, 0b1010_1010, 0xff] {
+            let dir = all.copy();
+            let (_, _, tail) = replay(&dir, snapshot).expect("recovers");
+            dir.die_after(Some(changes), torn);
+            if let Ok((_, maker)) = Writer::open(tail, options()) {
+                while maker.turn() {}
+            }
+            dir.crash(torn & 2 == 2, &mut |_, _| false);
+            let (recovered, seen, tail) = replay(&dir, snapshot).expect("recovers");
+            assert_eq!((recovered.last_zxid, seen.len()), (snapshot, 0));
+            let (writer, _) = Writer::open(tail, options()).expect("opens");
+            assert_eq!(writer.last_zxid(), snapshot);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_server_from_starting() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    life.write(&[(1, 100)]);
+    drop(life);
+    for name in dir.list().expect("lists").split_off(1) {
+        dir.remove(&name).expect("removes");
+    }
+    dir.limit_space(Some(SEGMENT));
+    let mut life = Life::begin(&dir).expect("opens where there is room for a frame");
+    assert_eq!(life.writer.room(SEGMENT), Room::None);
+    life.write(&[(2, 100)]);
+    assert_replays(&dir, 2, 100);
+}
+
+#[test]
 fn a_segment_of_another_log_and_a_renamed_one_are_refused() {
     let (one, other) = (SimDir::new(), SimDir::new());
     let (_, _) = written(&one);

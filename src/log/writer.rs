@@ -10,9 +10,10 @@ use crate::log::body::{BatchBuilder, Start, StartReason};
 use crate::log::disk::{LogDir, RealDir, SegmentFile, zeroed};
 use crate::log::error::{Fatal, LogError};
 use crate::log::frame::{self, HEADER, Header, Kind, SECTOR};
-use crate::log::recover::{LogTail, Walk};
-use crate::log::segment::{self, UNFINISHED};
-use crate::log::spares::{self, Spare, SpareMaker, SpareThread, Spares};
+use crate::log::open::Opening;
+use crate::log::recover::LogTail;
+use crate::log::segment;
+use crate::log::spares::{Spare, SpareMaker, Spares};
 use crate::log::{AlignedBuf, Zxid};
 
 /// Buffers kept for the next frames, and the largest that is kept.
@@ -93,60 +94,92 @@ pub enum Seal<F> {
 }
 
 /// A frame between its making and its durability.
-struct Flight {
-    name_of: u64,
-    offset: u64,
+pub(super) struct Flight {
+    pub name_of: u64,
+    pub offset: u64,
     bytes: usize,
     last_zxid: Zxid,
     done: bool,
 }
 
 /// The segment that is being written.
-struct Current<F> {
-    index: u64,
-    file: F,
-    bytes: u64,
-    offset: u64,
+pub(super) struct Current<F> {
+    pub index: u64,
+    pub file: F,
+    pub bytes: u64,
+    pub offset: u64,
+}
+
+/// What a new incarnation goes on from.
+pub(super) struct Continued {
+    pub log_id: u64,
+    pub incarnation: u64,
+    pub next_sequence: u64,
+    pub last_crc: u32,
+    pub last_zxid: Zxid,
 }
 
 /// Appends to the log. One a log; see the module for the order of calls.
 pub struct Writer<D: LogDir = RealDir> {
-    dir: Arc<D>,
-    options: LogOptions,
-    log_id: u64,
-    current: Current<D::File>,
+    pub(super) dir: Arc<D>,
+    pub(super) options: LogOptions,
+    pub(super) log_id: u64,
+    pub(super) current: Current<D::File>,
     /// Segments of the log: number, and the last zxid before each.
-    segments: VecDeque<(u64, Zxid)>,
-    spares: Spares<D::File>,
-    incarnation: u64,
-    next_sequence: u64,
-    last_crc: u32,
-    last_zxid: Zxid,
+    pub(super) segments: VecDeque<(u64, Zxid)>,
+    pub(super) spares: Spares<D::File>,
+    pub(super) incarnation: u64,
+    pub(super) next_sequence: u64,
+    pub(super) last_crc: u32,
+    pub(super) last_zxid: Zxid,
     /// Frames in flight, oldest first; the oldest has sequence `durable_sequence + 1`.
-    flights: VecDeque<Flight>,
-    durable_sequence: u64,
-    durable_zxid: Zxid,
+    pub(super) flights: VecDeque<Flight>,
+    pub(super) durable_sequence: u64,
+    pub(super) durable_zxid: Zxid,
     /// The last frame is a batch, and no later frame covers it.
-    unsealed: bool,
-    idle_since_ns: Option<u64>,
+    pub(super) unsealed: bool,
+    pub(super) idle_since_ns: Option<u64>,
     /// The oldest frame in flight and when it was first seen to be.
-    oldest: Option<(u64, u64)>,
-    pool: Vec<AlignedBuf>,
-    failed: bool,
-}
-
-/// Recovers nothing: opens what [`recover`](crate::log::recover()) has found, with a background
-/// thread for the spares.
-pub fn open(tail: LogTail, options: LogOptions) -> Result<(Writer, SpareThread), LogError> {
-    let (writer, maker) = Writer::open(tail, options)?;
-    let thread = maker.spawn().map_err(|e| LogError::io("start", "the spares' thread", e))?;
-    Ok((writer, thread))
+    pub(super) oldest: Option<(u64, u64)>,
+    pub(super) pool: Vec<AlignedBuf>,
+    pub(super) failed: bool,
 }
 
 impl<D: LogDir> Writer<D> {
     /// Cuts the torn tail, if there is one, and begins a new incarnation, durably.
     pub fn open(tail: LogTail<D>, options: LogOptions) -> Result<(Self, SpareMaker<D>), LogError> {
-        Opening::new(tail, options)?.open()
+        Opening::new(tail, options).open()
+    }
+
+    /// A writer with nothing in flight, all before it durable.
+    pub(super) fn new(
+        dir: Arc<D>,
+        options: LogOptions,
+        current: Current<D::File>,
+        segments: VecDeque<(u64, Zxid)>,
+        spares: Spares<D::File>,
+        from: &Continued,
+    ) -> Self {
+        Writer {
+            dir,
+            options,
+            log_id: from.log_id,
+            current,
+            segments,
+            spares,
+            incarnation: from.incarnation,
+            next_sequence: from.next_sequence,
+            last_crc: from.last_crc,
+            last_zxid: from.last_zxid,
+            flights: VecDeque::new(),
+            durable_sequence: from.next_sequence - 1,
+            durable_zxid: from.last_zxid,
+            unsealed: false,
+            idle_since_ns: None,
+            oldest: None,
+            pool: Vec::new(),
+            failed: false,
+        }
     }
 
     /// Makes frames of a batch. The caller submits the writes and clears the batch.
@@ -233,7 +266,7 @@ impl<D: LogDir> Writer<D> {
         low
     }
 
-    fn need_spares(&self, needed: usize) -> Result<(), LogError> {
+    pub(super) fn need_spares(&self, needed: usize) -> Result<(), LogError> {
         match self.spares.status() {
             (ready, _) if ready >= needed => Ok(()),
             (_, Some(reason)) => Err(LogError::NoSpace { reason }),
@@ -256,7 +289,7 @@ impl<D: LogDir> Writer<D> {
     }
 
     /// Goes on in the next spare: the write of its start frame.
-    fn roll(
+    pub(super) fn roll(
         &mut self,
         reason: StartReason,
         continues: Zxid,
@@ -269,7 +302,12 @@ impl<D: LogDir> Writer<D> {
     }
 
     /// A start frame at the cursor.
-    fn start(&mut self, reason: StartReason, continues: Zxid, committed: Zxid) -> Write<D::File> {
+    pub(super) fn start(
+        &mut self,
+        reason: StartReason,
+        continues: Zxid,
+        committed: Zxid,
+    ) -> Write<D::File> {
         let segment = self.current.index;
         let start = Start { log_id: self.log_id, segment, reason, continues_zxid: continues };
         let mut buf = self.buffer(SECTOR);
@@ -408,7 +446,7 @@ impl<D: LogDir> Writer<D> {
     }
 
     /// Writes a frame and waits for it: for the few that mark a new incarnation.
-    fn write_now(&mut self, write: Write<D::File>) -> Result<(), LogError> {
+    pub(super) fn write_now(&mut self, write: Write<D::File>) -> Result<(), LogError> {
         let Write { file, offset, buf, token } = write;
         let written = file.write_at(offset, &buf);
         let name = segment::name(self.current.index);
@@ -439,87 +477,6 @@ impl<D: LogDir> Writer<D> {
                 false
             }
         }
-    }
-
-    /// Cuts everything behind `zxid` away (a learner that logged what its new leader has not):
-    /// durably, in a new incarnation. Returns the last transaction that is left. Takes its time:
-    /// it reads the log back and waits for its own writes.
-    ///
-    /// # Errors
-    /// `InFlight` if writes are; `Gap` if the log does not go back to `zxid`.
-    pub fn truncate_to(&mut self, zxid: Zxid) -> Result<Zxid, LogError> {
-        if self.failed {
-            return Err(LogError::Failed);
-        }
-        if !self.flights.is_empty() {
-            return Err(LogError::InFlight(self.flights.len()));
-        }
-        if zxid >= self.last_zxid {
-            return Ok(self.last_zxid);
-        }
-        self.need_spares(1)?;
-        let all = segment::open_all(&*self.dir)?;
-        let mut visit = |_: Zxid, _: &[u8]| Ok(());
-        let mut walk = Walk::new(&all, zxid, &mut visit)?;
-        walk.limit = zxid;
-        walk.run()?;
-        let (end, live) = (walk.end, walk.live);
-        let Some(end) = end else { return Err(LogError::Failed) };
-        self.incarnation += 1;
-        self.next_sequence = end.next_sequence;
-        self.last_crc = end.crc;
-        self.durable_sequence = end.next_sequence - 1;
-        self.durable_zxid = end.last_zxid;
-        let dead = self.segments.iter().map(|(index, _)| *index);
-        let dead: Vec<u64> = dead.filter(|index| !live.contains(index)).collect();
-        self.segments.retain(|(index, _)| live.contains(index));
-        let start = self.roll(StartReason::Truncated, end.last_zxid, end.last_zxid);
-        self.write_now(start.ok_or(LogError::SpareNotReady)?)?;
-        self.spares.retire(dead.into_iter());
-        self.unsealed = false;
-        Ok(end.last_zxid)
-    }
-
-    /// Begins anew behind a snapshot that came from elsewhere: everything logged before is dead.
-    ///
-    /// # Errors
-    /// `InFlight` if writes are.
-    pub fn restart_at(&mut self, zxid: Zxid) -> Result<(), LogError> {
-        if self.failed {
-            return Err(LogError::Failed);
-        }
-        if !self.flights.is_empty() {
-            return Err(LogError::InFlight(self.flights.len()));
-        }
-        self.need_spares(1)?;
-        self.incarnation += 1;
-        let dead: Vec<u64> = self.segments.drain(..).map(|(index, _)| index).collect();
-        let start = self.roll(StartReason::Restarted, zxid, zxid);
-        self.write_now(start.ok_or(LogError::SpareNotReady)?)?;
-        self.spares.retire(dead.into_iter());
-        self.unsealed = false;
-        Ok(())
-    }
-
-    /// Gives back the segments that hold nothing newer than `zxid`: that of the oldest snapshot
-    /// that is kept. Returns how many.
-    pub fn purge(&mut self, zxid: Zxid) -> usize {
-        let mut old = Vec::new();
-        while let [Some((front, _)), Some((second, next))] =
-            [self.segments.front().copied(), self.segments.get(1).copied()]
-        {
-            // The one to go must be written, and the one that is the first then must have its
-            // start frame: without one there is no log.
-            let needed = |f: &Flight| f.name_of == front || (f.name_of == second && f.offset == 0);
-            if next > zxid || self.flights.iter().any(needed) {
-                break;
-            }
-            old.push(front);
-            self.segments.pop_front();
-        }
-        let count = old.len();
-        self.spares.retire(old.into_iter());
-        count
     }
 
     fn buffer(&mut self, bytes: usize) -> AlignedBuf {
@@ -567,142 +524,4 @@ struct Made {
     last_zxid: Zxid,
     durable_through: Zxid,
     committed: Zxid,
-}
-
-/// Opening a log for writing, step by step.
-struct Opening<D: LogDir> {
-    tail: LogTail<D>,
-    options: LogOptions,
-}
-
-impl<D: LogDir> Opening<D> {
-    fn new(tail: LogTail<D>, mut options: LogOptions) -> Result<Self, LogError> {
-        let sectors = options.segment_bytes.next_multiple_of(SECTOR as u64);
-        options.segment_bytes = sectors.max(4 * SECTOR as u64);
-        let largest = options.segment_bytes as usize - SECTOR;
-        options.frame_bytes_max = options.frame_bytes_max.clamp(SECTOR, largest);
-        Ok(Opening { tail, options })
-    }
-
-    fn open(self) -> Result<(Writer<D>, SpareMaker<D>), LogError> {
-        let names = self.tail.dir.list().map_err(|e| LogError::io("list", "the directory", e))?;
-        if names.iter().any(|n| n == UNFINISHED) {
-            let removed = self.tail.dir.remove(UNFINISHED);
-            removed.map_err(|e| LogError::io("remove", UNFINISHED, e))?;
-        }
-        let (ready, retired) = self.sort_out()?;
-        let next_index = self.tail.segments.last().map_or(1, |s| s.index + 1);
-        let (spares, maker) = spares::pair(
-            self.tail.dir.clone(),
-            self.options.segment_bytes,
-            self.options.spares,
-            ready,
-            next_index,
-        );
-        spares.retire(retired.into_iter());
-        // The first frame may need a segment; afterwards they are made in the background.
-        while spares.status().0 == 0 {
-            if !maker.turn() {
-                let reason = spares.status().1.unwrap_or_default();
-                return Err(LogError::NoSpace { reason });
-            }
-        }
-        Ok((self.begin(spares)?, maker))
-    }
-
-    /// Clears what lies behind the end, so that it can never look live again, before anything is
-    /// written that would take the proof of its death away.
-    fn sort_out(&self) -> Result<(VecDeque<Spare<D::File>>, Vec<u64>), LogError> {
-        let (mut ready, mut retired) = (VecDeque::new(), Vec::new());
-        let end = self.tail.end.as_ref();
-        for (at, segment) in self.tail.segments.iter().enumerate() {
-            if end.is_some_and(|e| at <= e.at) {
-                if !self.tail.live.contains(&segment.index) {
-                    retired.push(segment.index);
-                }
-                continue;
-            }
-            if segment.bytes != self.options.segment_bytes {
-                retired.push(segment.index);
-            }
-            if !segment.blank {
-                let zeros = zeroed(SECTOR);
-                let cleared = segment.file.write_at(0, &zeros);
-                cleared.map_err(|e| LogError::io("clear", &segment.name, e))?;
-            }
-            if segment.bytes == self.options.segment_bytes {
-                let (index, file, bytes) = (segment.index, segment.file.clone(), segment.bytes);
-                ready.push_back(Spare { index, file, bytes });
-            }
-        }
-        Ok((ready, retired))
-    }
-
-    /// Writes the first frame of the new incarnation.
-    fn begin(self, spares: Spares<D::File>) -> Result<Writer<D>, LogError> {
-        let tail = self.tail;
-        let incarnation = tail.incarnation_max.checked_add(1).ok_or(LogError::Failed)?;
-        let live_of = |index: &u64| {
-            let segment = tail.segments.iter().find(|s| s.index == *index)?;
-            Some((*index, segment.continues_zxid()?))
-        };
-        let segments: VecDeque<(u64, Zxid)> = tail.live.iter().filter_map(live_of).collect();
-        let end = tail.end;
-        let (reason, last_zxid) = match &end {
-            None => (StartReason::Created, tail.from_zxid),
-            // The snapshot is ahead of the log: what lies between is nowhere in the log, so an
-            // older snapshot must never be replayed over the hole.
-            Some(end) if end.last_zxid < tail.from_zxid => (StartReason::Restarted, tail.from_zxid),
-            Some(end) => (StartReason::Opened, end.last_zxid),
-        };
-        let place = end.as_ref().and_then(|end| {
-            let segment = &tail.segments[end.at];
-            let room = end.offset + SECTOR as u64 <= segment.bytes;
-            (room && reason == StartReason::Opened).then(|| Current {
-                index: segment.index,
-                file: segment.file.clone(),
-                bytes: segment.bytes,
-                offset: end.offset,
-            })
-        });
-        let in_place = place.is_some();
-        let current = match place {
-            Some(current) => current,
-            None => {
-                let Spare { index, file, bytes } = spares.take().ok_or(LogError::SpareNotReady)?;
-                Current { index, file, bytes, offset: 0 }
-            }
-        };
-        let next_sequence = end.as_ref().map_or(1, |e| e.next_sequence);
-        let mut writer = Writer {
-            dir: tail.dir,
-            log_id: end.as_ref().map_or(self.options.log_id, |e| e.log_id),
-            options: self.options,
-            current,
-            segments,
-            spares,
-            incarnation,
-            next_sequence,
-            last_crc: end.as_ref().map_or(0, |e| e.crc),
-            last_zxid,
-            flights: VecDeque::new(),
-            durable_sequence: next_sequence - 1,
-            durable_zxid: last_zxid,
-            unsealed: false,
-            idle_since_ns: None,
-            oldest: None,
-            pool: Vec::new(),
-            failed: false,
-        };
-        if !in_place {
-            if reason != StartReason::Opened {
-                let dead: Vec<u64> = writer.segments.drain(..).map(|(index, _)| index).collect();
-                writer.spares.retire(dead.into_iter());
-            }
-            writer.segments.push_back((writer.current.index, last_zxid));
-        }
-        let start = writer.start(reason, last_zxid, last_zxid);
-        writer.write_now(start)?;
-        Ok(writer)
-    }
 }

@@ -19,6 +19,12 @@ const BLOCKS_AHEAD: usize = 8;
 /// More helpers than this find nothing to do: one thread takes what they make.
 const HELPERS_MAX: usize = 4;
 
+/// A block that a helper has read: its place in the order, and its content.
+type Came = (usize, Result<Vec<u8>, SnapshotError>);
+
+/// What is done with each block; an error says what is wrong with it.
+type Take<'t> = dyn FnMut(Kind, &[u8]) -> Result<(), String> + 't;
+
 /// A snapshot file whose trailer was found.
 pub(super) struct Opened {
     file: File,
@@ -89,10 +95,7 @@ impl Opened {
     }
 
     /// Hands all blocks to `take`: ACL lists first, then the others in the order they lie in.
-    fn each_block(
-        &self,
-        take: &mut dyn FnMut(Kind, &[u8]) -> Result<(), String>,
-    ) -> Result<(), SnapshotError> {
+    fn each_block(&self, take: &mut Take<'_>) -> Result<(), SnapshotError> {
         let acls = self.blocks.iter().filter(|b| b.kind == Kind::Acls);
         let others = self.blocks.iter().filter(|b| b.kind != Kind::Acls);
         let order: Vec<&BlockRef> = acls.chain(others).collect();
@@ -117,7 +120,7 @@ impl Opened {
         order: &[&BlockRef],
         next: &AtomicUsize,
         stop: &AtomicBool,
-        to: SyncSender<(usize, Result<Vec<u8>, SnapshotError>)>,
+        to: SyncSender<Came>,
     ) {
         while !stop.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -131,8 +134,8 @@ impl Opened {
     fn take_in_order(
         &self,
         order: &[&BlockRef],
-        from: &Receiver<(usize, Result<Vec<u8>, SnapshotError>)>,
-        take: &mut dyn FnMut(Kind, &[u8]) -> Result<(), String>,
+        from: &Receiver<Came>,
+        take: &mut Take<'_>,
     ) -> Result<(), SnapshotError> {
         // What came early; at most as many as there are helpers and places in the channel.
         let mut early = BTreeMap::new();
