@@ -22,8 +22,9 @@ const DEPTH_MAX: u32 = 17;
 /// Segments come in units of 512 bytes, and up to eight of them.
 const UNIT_SLOTS: usize = 64;
 const UNITS_MAX: usize = 8;
-/// Pointers are aligned so that depth or size fits below.
-const ALIGN: usize = 64;
+/// Pointers are aligned so that a size in units, or a depth, fits below.
+const SEGMENT_ALIGN: usize = 16;
+const DIRECTORY_ALIGN: usize = 32;
 const EMPTY: u64 = 0;
 /// A removed entry; no node has the number `u32::MAX`.
 const REMOVED: u64 = u32::MAX as u64;
@@ -128,21 +129,31 @@ fn entry(tag: u32, node: u32) -> u64 {
     u64::from(tag) << 32 | u64::from(node)
 }
 
-fn address_bits<T>(pointer: *mut T) -> usize {
-    pointer.addr() & (ALIGN - 1)
+fn low_bits<T>(pointer: *mut T, align: usize) -> usize {
+    pointer.addr() & (align - 1)
 }
 
-fn without_bits<T>(pointer: *mut T) -> *mut T {
-    pointer.map_addr(|a| a & !(ALIGN - 1))
+fn units(segment: Segment) -> usize {
+    low_bits(segment, SEGMENT_ALIGN)
 }
 
-fn words_layout(words: usize) -> Layout {
-    // Never fails: the sizes are bounded by UNITS_MAX and DEPTH_MAX.
-    Layout::from_size_align(words * 8, ALIGN).unwrap_or(Layout::new::<u64>())
+fn depth(directory: Directory) -> u32 {
+    low_bits(directory, DIRECTORY_ALIGN) as u32
 }
 
-fn allocate_words(words: usize) -> *mut u8 {
-    let layout = words_layout(words);
+/// Asks for no alignment: see the layout of versions.
+fn segment_layout(units: usize) -> Layout {
+    // Never fails: at most UNITS_MAX units.
+    Layout::from_size_align(units * UNIT_SLOTS * 8, 1).unwrap_or(Layout::new::<u64>())
+}
+
+fn directory_layout(depth: u32) -> Layout {
+    // Never fails: at most 2^DEPTH_MAX cells. A power of two, which allocators align by itself.
+    Layout::from_size_align(DIRECTORY_ALIGN.max(8 << depth), DIRECTORY_ALIGN)
+        .unwrap_or(Layout::new::<u64>())
+}
+
+fn allocate_zeroed(layout: Layout) -> *mut u8 {
     // SAFETY: the layout has a size.
     let memory = unsafe { alloc_zeroed(layout) };
     if memory.is_null() {
@@ -152,7 +163,8 @@ fn allocate_words(words: usize) -> *mut u8 {
 }
 
 fn new_segment(units: usize, depth: u32) -> Segment {
-    let segment = allocate_words(units * UNIT_SLOTS).cast::<AtomicU64>();
+    let segment = allocate_zeroed(segment_layout(units)).cast::<AtomicU64>();
+    assert!(low_bits(segment, SEGMENT_ALIGN) == 0, "the allocator aligns large blocks to 16");
     let segment = segment.map_addr(|a| a | units);
     // SAFETY: just made, of that many units.
     unsafe { words(segment) }.set_meta(Meta { used: 0, live: 0, depth });
@@ -160,41 +172,42 @@ fn new_segment(units: usize, depth: u32) -> Segment {
 }
 
 fn new_directory(depth: u32) -> Directory {
-    let directory = allocate_words(1 << depth).cast::<AtomicPtr<AtomicU64>>();
+    let directory = allocate_zeroed(directory_layout(depth)).cast::<AtomicPtr<AtomicU64>>();
     directory.map_addr(|a| a | depth as usize)
 }
 
 /// # Safety
 /// `segment` is a live one, not null, and stays live for `'a`.
 unsafe fn words<'a>(segment: Segment) -> Words<'a> {
-    let count = address_bits(segment) * UNIT_SLOTS;
+    let count = units(segment) * UNIT_SLOTS;
+    let first = segment.map_addr(|a| a & !(SEGMENT_ALIGN - 1));
     // SAFETY: the caller's; the pointer says how many words there are.
-    let all = unsafe { std::slice::from_raw_parts(without_bits(segment).cast_const(), count) };
+    let all = unsafe { std::slice::from_raw_parts(first.cast_const(), count) };
     Words { slots: &all[..count - 1], meta: &all[count - 1] }
 }
 
 /// # Safety
 /// `directory` is a live one and stays live for `'a`.
 unsafe fn cells<'a>(directory: Directory) -> &'a [AtomicPtr<AtomicU64>] {
-    let count = 1 << address_bits(directory);
+    let first = directory.map_addr(|a| a & !(DIRECTORY_ALIGN - 1));
     // SAFETY: the caller's; the pointer says how many cells there are.
-    unsafe { std::slice::from_raw_parts(without_bits(directory).cast_const(), count) }
+    unsafe { std::slice::from_raw_parts(first.cast_const(), 1 << depth(directory)) }
 }
 
 /// # Safety
 /// Nobody holds or can reach `segment` any more.
 pub(super) unsafe fn free_segment(segment: Segment) {
-    let layout = words_layout(address_bits(segment) * UNIT_SLOTS);
+    let first = segment.map_addr(|a| a & !(SEGMENT_ALIGN - 1));
     // SAFETY: the caller's; made by `new_segment` with the same layout.
-    unsafe { dealloc(without_bits(segment).cast(), layout) };
+    unsafe { dealloc(first.cast(), segment_layout(units(segment))) };
 }
 
 /// # Safety
 /// Nobody holds or can reach `directory` any more; its segments live on.
 pub(super) unsafe fn free_directory(directory: Directory) {
-    let layout = words_layout(1 << address_bits(directory));
+    let first = directory.map_addr(|a| a & !(DIRECTORY_ALIGN - 1));
     // SAFETY: the caller's; made by `new_directory` with the same layout.
-    unsafe { dealloc(without_bits(directory).cast(), layout) };
+    unsafe { dealloc(first.cast(), directory_layout(depth(directory))) };
 }
 
 /// The cell of `tag` in a directory of 2^`depth` cells: the bits behind the root's.
@@ -227,7 +240,7 @@ impl Index {
         let directory = self.roots[(tag >> (32 - ROOT_BITS)) as usize].load(Ordering::Acquire);
         // SAFETY: the caller's: neither directory nor segment is freed meanwhile.
         let cells = unsafe { cells(directory) };
-        let segment = cells[cell_of(tag, address_bits(directory) as u32)].load(Ordering::Acquire);
+        let segment = cells[cell_of(tag, depth(directory))].load(Ordering::Acquire);
         if segment.is_null() {
             return None;
         }
@@ -313,7 +326,7 @@ impl Index {
     fn directory(&self, tag: u32) -> (&[AtomicPtr<AtomicU64>], u32) {
         let directory = self.roots[(tag >> (32 - ROOT_BITS)) as usize].load(Ordering::Relaxed);
         // SAFETY: the writer alone calls this, and what is linked is live.
-        (unsafe { cells(directory) }, address_bits(directory) as u32)
+        (unsafe { cells(directory) }, depth(directory))
     }
 
     /// Copies a segment without its removed entries, into `units`.
@@ -554,7 +567,7 @@ mod tests {
         }
         let (cells, depth) = index.0.directory(0);
         assert_eq!(depth, 0);
-        assert_eq!(address_bits(cells[0].load(Ordering::Relaxed)), 1, "still one unit");
+        assert_eq!(units(cells[0].load(Ordering::Relaxed)), 1, "still one unit");
     }
 
     #[test]

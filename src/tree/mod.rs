@@ -75,7 +75,7 @@ impl Default for TreeConfig {
     fn default() -> Self {
         Self {
             readers_max: 64,
-            nodes_max: u32::MAX - 1,
+            nodes_max: 1 << 30,
             sessions_max: 16 << 20,
             digest: true,
             extended_types: true,

@@ -5,7 +5,7 @@
 
 use super::version::{ChildrenVersion, Version};
 use crate::protocol::Zxid;
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering};
 
@@ -18,7 +18,7 @@ pub(super) const ALIVE: Zxid = i64::MAX;
 /// The zxid at which the newest state is read: what is alive then has no death.
 pub(super) const NEWEST: Zxid = i64::MAX - 1;
 
-const CHUNK_BITS: u32 = 13;
+const CHUNK_BITS: u32 = 14;
 const CHUNK_NODES: usize = 1 << CHUNK_BITS;
 /// Names up to this length live in the node itself.
 const NAME_INLINE_BYTES: usize = 15;
@@ -293,17 +293,17 @@ impl NodeSlab {
     }
 }
 
-fn chunk_layout() -> Layout {
-    // Never fails: 512 KiB.
-    Layout::array::<RawNode>(CHUNK_NODES).unwrap_or(Layout::new::<RawNode>())
-}
+const CHUNK_BYTES: usize = CHUNK_NODES * size_of::<RawNode>();
 
+/// A MiB straight from the system: an allocator would add a part of it, and bring its pages in at once.
 fn allocate_chunk() -> *mut RawNode {
-    let layout = chunk_layout();
-    // SAFETY: the layout has a size.
-    let chunk = unsafe { alloc(layout) };
-    if chunk.is_null() {
-        handle_alloc_error(layout);
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new anonymous mapping touches nothing that exists.
+    let chunk = unsafe { libc::mmap(std::ptr::null_mut(), CHUNK_BYTES, protection, flags, -1, 0) };
+    if chunk == libc::MAP_FAILED {
+        // As for an allocation: there is no going on without memory.
+        handle_alloc_error(Layout::new::<[RawNode; CHUNK_NODES]>());
     }
     chunk.cast()
 }
@@ -318,7 +318,7 @@ impl Drop for NodeSlab {
             let chunk = chunk.load(Ordering::Relaxed);
             if !chunk.is_null() {
                 // SAFETY: made by `allocate_chunk`, and nothing refers to it any more.
-                unsafe { dealloc(chunk.cast(), chunk_layout()) };
+                unsafe { libc::munmap(chunk.cast(), CHUNK_BYTES) };
             }
         }
     }

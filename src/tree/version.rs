@@ -59,12 +59,14 @@ pub(super) struct ChildrenVersion {
     pub count: AtomicU32,
 }
 
+/// Asks for no alignment: allocators align blocks of this size to 16 anyway, and the `mimalloc` crate,
+/// asked for 8, takes the next larger class for sizes that are no power of two (224 for 192).
 fn layout(data_len: Option<usize>) -> Layout {
     let len = data_len.unwrap_or(0);
     let crc = if len >= CRC_DATA_BYTES_MIN { size_of::<u32>() } else { 0 };
     let bytes = size_of::<Version>() + len + crc;
     // Never fails: the length is at most `DATA_BYTES_MAX`.
-    Layout::from_size_align(bytes, align_of::<Version>()).unwrap_or(Layout::new::<Version>())
+    Layout::from_size_align(bytes, 1).unwrap_or(Layout::new::<Version>())
 }
 
 impl Version {
@@ -81,6 +83,7 @@ impl Version {
         // SAFETY: the layout is at least the 64 bytes of the header.
         let raw = unsafe { alloc(layout) };
         let Some(version) = NonNull::new(raw.cast::<Version>()) else { handle_alloc_error(layout) };
+        assert!(version.is_aligned(), "the allocator aligns blocks of 64 bytes and more to 8");
         let data_len = data.map_or(NULL_DATA, |d| d.len() as u32);
         let head = VersionHead { data_len, ..head };
         // SAFETY: the allocation has room for header, data and, from `CRC_DATA_BYTES_MIN` on, the

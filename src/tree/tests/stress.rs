@@ -159,5 +159,5 @@ fn readers_see_exactly_one_zxid_while_the_writer_goes_on() {
     assert!(rounds.into_inner() > 0);
     while tree.reclaim(1000) > 0 {}
     assert_eq!(tree.retained(), 0);
-    assert_eq!(tree.acl_count(), 5, "open, the configuration's, and one for each remainder");
+    assert_eq!(tree.acl_count(), 3, "open, that of the configuration, the last transaction's");
 }
