@@ -29,7 +29,7 @@ use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
 use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
-use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks};
+use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks, ShardParts};
 use crate::watch::{WatchLimits, WatchTable};
 
 use plan::Plan;
@@ -249,10 +249,16 @@ fn assemble(
             desk: shard_desk,
             white_list: WhiteList::new(&config.four_letter_words, config.read_only_mode_enabled),
         };
-        let reader = tree.reader().map_err(|e| ServerError::Recovery(e.to_string()))?;
-        let watches = WatchTable::new(watch_limits(config));
-        let (limits, writer) = (shard_limits(config), metrics.writer());
-        let shard = Shard::new(index as u16, reader, to_core, ring, links, limits, watches, writer);
+        let shard = Shard::new(ShardParts {
+            index: index as u16,
+            reader: tree.reader().map_err(|e| ServerError::Recovery(e.to_string()))?,
+            lane: to_core,
+            commits: ring,
+            links,
+            limits: shard_limits(config),
+            watches: WatchTable::new(watch_limits(config)),
+            metrics: metrics.writer(),
+        });
         shards.push((shard, passes));
     }
     let facts = DeskFacts {

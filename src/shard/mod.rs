@@ -80,6 +80,26 @@ pub struct ShardLinks {
     pub white_list: WhiteList,
 }
 
+/// What a shard is made of.
+pub struct ShardParts {
+    /// Its number, by which answers are routed to it.
+    pub index: u16,
+    /// Its reader of the tree.
+    pub reader: Reader,
+    /// Its way to the core.
+    pub lane: LaneTx,
+    /// Its end of the commit ring.
+    pub commits: CommitRx,
+    /// What it shares with the rest of the server.
+    pub links: ShardLinks,
+    /// Its bounds.
+    pub limits: ShardLimits,
+    /// Its watches.
+    pub watches: WatchTable,
+    /// What its thread counts.
+    pub metrics: Writer,
+}
+
 /// One shard. See the module's documentation.
 pub struct Shard {
     commits: CommitRx,
@@ -123,17 +143,9 @@ pub(crate) struct State {
 const TICK_NS: u64 = 100_000_000;
 
 impl Shard {
-    /// A shard with its ends of the lanes.
-    pub fn new(
-        index: u16,
-        reader: Reader,
-        lane: LaneTx,
-        commits: CommitRx,
-        links: ShardLinks,
-        limits: ShardLimits,
-        watches: WatchTable,
-        metrics: Writer,
-    ) -> Shard {
+    /// A shard made of its parts.
+    pub fn new(parts: ShardParts) -> Shard {
+        let ShardParts { index, reader, lane, commits, links, limits, watches, metrics } = parts;
         let zxid = reader.zxid();
         Shard {
             commits,

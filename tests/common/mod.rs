@@ -87,12 +87,8 @@ impl Server {
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         // SAFETY: kill(2) of a child that has not been waited for.
-        assert_eq!(
-            unsafe { libc::kill(self.pid(), signal) },
-            0,
-            "kill: {}",
-            io::Error::last_os_error()
-        );
+        let sent = unsafe { libc::kill(self.pid(), signal) };
+        assert_eq!(sent, 0, "kill: {}", io::Error::last_os_error());
     }
 
     /// kill -9, and waits until it is gone.
