@@ -360,7 +360,7 @@ impl Park {
             let value = self.event.read_at(0, 8).await.map_err(io::Error::from)?;
             self.parked.set(false);
             let value: [u8; 8] = (*value).try_into().unwrap_or_default();
-            let rung_by_ring = u64::from_ne_bytes(value) % COARSE_MARK != 0;
+            let rung_by_ring = !u64::from_ne_bytes(value).is_multiple_of(COARSE_MARK);
             // Work that came after the event was read rings it again, at once.
             if !rung_by_ring && reactor.driver.ring.has_work() && !is_readable(&self.event) {
                 reactor.driver.counts.wakes_lost += 1;
