@@ -247,3 +247,138 @@ impl Drop for Slots {
         }
     }
 }
+
+/// The protocol on its own, in every order of its steps: a znode of two versions, a writer that replaces
+/// the older, unlinks and frees it, and a reader that must find the version of its zxid, alive.
+/// Run with `RUSTFLAGS="--cfg loom" cargo test --lib tree::slots`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    const OLD: usize = 1;
+    const NEW: usize = 2;
+
+    struct World {
+        slots: Slots,
+        /// 0 is none; version n is the one made at zxid n.
+        newest: AtomicUsize,
+        behind_new: AtomicUsize,
+        alive: [UnsafeCell<bool>; 3],
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                slots: Slots::new(1, OLD as Zxid),
+                newest: AtomicUsize::new(OLD),
+                behind_new: AtomicUsize::new(0),
+                alive: std::array::from_fn(|_| UnsafeCell::new(true)),
+            }
+        }
+
+        /// Reads at `at`; loom sees to it that nobody frees meanwhile.
+        fn check(&self, at: Zxid) {
+            let mut version = self.newest.load(Ordering::Acquire);
+            if version as Zxid > at {
+                version = self.behind_new.load(Ordering::Acquire);
+            }
+            assert_eq!(version as Zxid, at, "the version of {at} was unlinked");
+            // SAFETY: loom checks that no other thread writes it.
+            assert!(self.alive[version].with(|alive| unsafe { *alive }), "freed");
+        }
+
+        fn write(&self) {
+            self.behind_new.store(OLD, Ordering::Relaxed);
+            self.newest.store(NEW, Ordering::Release);
+            self.slots.publish(NEW as Zxid);
+            let (mut pins, mut unlinked) = (Vec::new(), None);
+            for _ in 0..2 {
+                let horizon = self.slots.horizon(&mut pins);
+                let pinned = pins.contains(&(OLD as Zxid));
+                if unlinked.is_none() && horizon >= NEW as Zxid && !pinned {
+                    self.behind_new.store(0, Ordering::Release);
+                    unlinked = Some(self.slots.next_epoch());
+                    self.slots.begin_epoch();
+                }
+                if unlinked.is_some_and(|epoch| epoch <= self.slots.passed()) {
+                    // SAFETY: loom checks that no other thread looks at it.
+                    self.alive[OLD].with_mut(|alive| unsafe { *alive = false });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn explore(read: impl Fn(&World, usize) + Send + Sync + Copy + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let world = Arc::new(World::new());
+            let reader = {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let slot = world.slots.claim().unwrap();
+                    read(&world, slot);
+                    world.slots.release(slot);
+                })
+            };
+            world.write();
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_shard_reads_at_its_zxid_and_moves_on() {
+        explore(|world, slot| {
+            let own = world.slots.announce(slot, Zxid::MIN);
+            world.slots.advance(slot, own);
+            world.check(own);
+            let published = world.slots.published();
+            world.slots.advance(slot, published);
+            world.slots.quiesce(slot);
+            world.check(published);
+        });
+    }
+
+    #[test]
+    fn a_background_reader_reads_at_its_pin() {
+        explore(|world, slot| {
+            world.slots.online(slot);
+            let zxid = world.slots.announce(slot, Zxid::MIN);
+            let cell = world.slots.pin(slot, zxid);
+            world.slots.withdraw(slot);
+            world.check(zxid);
+            world.slots.quiesce(slot);
+            world.check(zxid);
+            world.slots.unpin(slot, cell);
+        });
+    }
+
+    #[test]
+    fn a_shard_leaves_a_pin_behind() {
+        explore(|world, slot| {
+            let own = world.slots.announce(slot, Zxid::MIN);
+            world.slots.advance(slot, own);
+            let cell = world.slots.pin(slot, own);
+            world.slots.advance(slot, world.slots.published());
+            world.slots.quiesce(slot);
+            world.check(own);
+            world.slots.unpin(slot, cell);
+        });
+    }
+
+    #[test]
+    fn a_shard_parks_and_comes_back() {
+        explore(|world, slot| {
+            let own = world.slots.announce(slot, Zxid::MIN);
+            world.slots.advance(slot, own);
+            world.slots.park(slot);
+            let published = world.slots.announce(slot, own);
+            world.slots.advance(slot, published);
+            world.check(published);
+        });
+    }
+}
