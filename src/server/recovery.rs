@@ -1,5 +1,7 @@
 //! From what is on the disk to a tree, and a log that goes on where it ended.
 
+use std::sync::Arc;
+
 use crate::config::Config;
 use crate::log::{self, LogOptions};
 use crate::protocol::Zxid;
@@ -32,8 +34,6 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     }
     let mut tree = loaded.tree;
     let log_dir = own_dir(&config.data_log_dir).join("log");
-    std::fs::create_dir_all(&log_dir)
-        .map_err(|error| ServerError::System { what: "the log directory", error })?;
     let from_zxid = loaded.info.map_or(0, |info| info.zxid);
     let mut apply = |bytes: &[u8]| -> Result<(), log::BoxError> {
         let (header, body, digest) = txn::decode_record(bytes)?;
@@ -52,7 +52,9 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         tree.reclaim(16);
         Ok(())
     };
-    let (found, tail) = log::recover(&log_dir, from_zxid, &mut apply)?;
+    let dir = log::RealDir::new(&log_dir, config.force_sync)
+        .map_err(|error| ServerError::System { what: "the log directory", error })?;
+    let (found, tail) = log::recover_in(Arc::new(dir), from_zxid, &mut apply)?;
     if let Some(cut) = &found.cut {
         tracing::warn!(
             "{} has a torn tail at offset {} ({}): cut; nothing acknowledged was there",
@@ -62,12 +64,8 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         );
     }
     // A standalone server is its own quorum: what it has logged is committed.
-    let tail = if config.force_sync { tail } else { tail.with_force_sync(&log_dir, false)? };
-    let options = LogOptions {
-        segment_bytes: config.pre_alloc_size_kb * 1024,
-        force_sync: config.force_sync,
-        ..LogOptions::default()
-    };
+    let segment_bytes = config.pre_alloc_size_kb * 1024;
+    let options = LogOptions { segment_bytes, ..LogOptions::default() };
     let (log, spares) = log::open(tail, options)?;
     Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid })
 }
