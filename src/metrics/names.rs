@@ -165,7 +165,6 @@ impl Counter {
                 | Counter::StaleReplies
                 | Counter::LargeRequestsRejected
                 | Counter::Snapshots
-                | Counter::SnapshotErrors
                 | Counter::DigestMismatches
                 | Counter::UnrecoverableErrors
                 | Counter::FsyncThresholdExceeded
@@ -193,7 +192,6 @@ impl Summary {
         !matches!(
             self,
             Summary::FsyncTime
-                | Summary::SnapshotTime
                 | Summary::DbInitTime
                 | Summary::SnapLoadTime
                 | Summary::TxnsLoadTime
