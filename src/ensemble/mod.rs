@@ -212,7 +212,7 @@ impl EnsembleCore {
         self.submit(io);
         self.publish(io);
         self.seal(io);
-        self.tree.reclaim(RECLAIM_PER_STEP);
+        self.reclaim();
         Turn::Idle { deadline_ns: Some(self.next_tick_ns) }
     }
 
@@ -373,6 +373,14 @@ impl EnsembleCore {
         }
     }
 
+    fn reclaim(&mut self) {
+        for _ in 0..RECLAIM_GOES_MAX {
+            if self.tree.reclaim(RECLAIM_AT_ONCE) < RECLAIM_AT_ONCE {
+                return;
+            }
+        }
+    }
+
     /// Appends an answer that is no transaction; it leaves after everything that was prepared before it.
     fn answer(
         &mut self,
@@ -398,5 +406,7 @@ impl EnsembleCore {
     }
 }
 
-/// Versions unlinked or freed in one step at the most.
-const RECLAIM_PER_STEP: usize = 1024;
+/// Versions unlinked or freed at a go, and goes in one step at the most: together more than one step's requests can
+/// leave behind, so that garbage does not pile up under load, and a millisecond or two of work, so that no step is long.
+const RECLAIM_AT_ONCE: usize = 1024;
+const RECLAIM_GOES_MAX: usize = 16;
