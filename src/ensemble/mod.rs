@@ -112,7 +112,7 @@ const BATCH_TXNS_MAX: usize = 16_384;
 /// Transaction bytes that the log must have room for beyond the batch in the making before a request is taken.
 const ROOM_AHEAD_BYTES: usize = 4 << 20;
 /// How often the core looks at its deadlines.
-const TICK_NS: u64 = 20_000_000;
+const TICK_NS: u64 = 100_000_000;
 
 /// The ensemble core. See the module's documentation.
 pub struct EnsembleCore {
