@@ -597,6 +597,34 @@ fn a_restart_behind_a_snapshot_may_die_anywhere() {
 }
 
 #[test]
+fn a_learner_reads_back_what_it_lacks_while_the_log_is_written() {
+    let dir = SimDir::new();
+    let (mut life, last) = written(&dir);
+    assert_eq!(restarted_at(&dir).expect("reads"), None);
+    life.submit(&[(last + 1, 100)]);
+    for from in [0, 1, last / 2, last] {
+        for through in [from, last / 2, last - 1, last] {
+            let mut seen = Vec::new();
+            let end = read_back(&dir, from, through, &mut |zxid, bytes| {
+                assert_eq!(bytes, record(zxid, 1000));
+                seen.push(zxid);
+                Ok(())
+            })
+            .expect("reads");
+            assert_eq!(seen, (from + 1..=through).collect::<Vec<_>>());
+            assert_eq!(end, through.max(from));
+        }
+    }
+    let end = read_back(&dir, 0, last + 1, &mut |_, _| Ok(())).expect("reads");
+    assert_eq!(end, last, "what is not there is not read");
+    life.complete(life.in_flight[0].0);
+    life.writer.restart_at(last + 7).expect("restarts");
+    assert_eq!(restarted_at(&dir).expect("reads"), Some(last + 7));
+    let gap = read_back(&dir, last, last + 7, &mut |_, _| Ok(()));
+    assert!(matches!(gap, Err(LogError::Gap { .. })));
+}
+
+#[test]
 fn a_full_disk_does_not_keep_a_server_from_starting() {
     let dir = SimDir::new();
     let mut life = Life::begin(&dir).expect("opens");
