@@ -113,6 +113,12 @@ pub fn recover_in<D: LogDir>(
         recovered.cut = cut_report(&segments, end, beyond.frames)?;
         recovered.last_zxid = end.last_zxid;
     }
+    if let Some(cut) = &recovered.cut {
+        let CutReport { name, offset, reason, frames_beyond } = cut;
+        tracing::info!(
+            "log: torn tail in {name} at offset {offset} ({reason}); {frames_beyond} frames behind it are dropped"
+        );
+    }
     recovered.last_zxid = recovered.last_zxid.max(from_zxid);
     recovered.committed_zxid = recovered.committed_zxid.min(recovered.last_zxid);
     let heads = segments.iter().filter_map(|s| s.head.as_ref());
@@ -121,6 +127,42 @@ pub fn recover_in<D: LogDir>(
         .chain(end.iter().map(|e| e.incarnation))
         .fold(beyond.incarnation_max, u64::max);
     Ok((recovered, LogTail { dir, segments, live, end, incarnation_max, from_zxid }))
+}
+
+/// Reads the transactions behind `from` up to `through` back, in order, while the log is being
+/// written (for a learner that is to catch up); `through` must be durable. Returns the last one
+/// that was read: less than `through` if the log does not go that far any more, or if it was cut
+/// or purged meanwhile.
+///
+/// # Errors
+/// `Gap` if the log begins behind `from`; otherwise those of the disk and of `each`.
+pub fn read_back<D: LogDir>(
+    dir: &D,
+    from: Zxid,
+    through: Zxid,
+    each: &mut dyn FnMut(Zxid, &[u8]) -> Result<(), BoxError>,
+) -> Result<Zxid, LogError> {
+    let segments = segment::open_all(dir)?;
+    let mut last = from;
+    let mut visit = |zxid: Zxid, bytes: &[u8]| {
+        if zxid > from {
+            each(zxid, bytes)?;
+            last = zxid;
+        }
+        Ok(())
+    };
+    let mut walk = Walk::new(&segments, from, &mut visit)?;
+    walk.limit = through;
+    walk.run()?;
+    Ok(last)
+}
+
+/// The zxid of the snapshot that the log was last restarted behind, if it was.
+pub fn restarted_at<D: LogDir>(dir: &D) -> Result<Option<Zxid>, LogError> {
+    let segments = segment::open_all(dir)?;
+    let heads = segments.iter().rev().filter_map(|s| s.head.as_ref());
+    let mut restarts = heads.filter(|h| h.start.reason == StartReason::Restarted);
+    Ok(restarts.next().map(|h| h.start.continues_zxid))
 }
 
 /// What is done with each transaction: its zxid and its bytes.

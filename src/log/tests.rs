@@ -301,6 +301,39 @@ fn frames_of_an_earlier_incarnation_stay_dead() {
 }
 
 #[test]
+fn each_opening_is_an_incarnation_of_its_own_and_the_chain_alone_is_not_enough() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    life.write(&[(1, 100)]);
+    drop(life);
+    drop(Life::begin(&dir).expect("opens"));
+    let bytes = dir.bytes(&segment::name(1)).expect("is there");
+    let at = |sector: usize| frame::read(&bytes[sector * 4096..]).expect("a frame").header;
+    assert_eq!([0, 1, 2].map(|s| at(s).incarnation), [1, 1, 2]);
+    // As if by chance the CRC and the sequence of an old frame fitted the new end.
+    let end = frame::read(&bytes[2 * 4096..]).expect("a frame");
+    let mut batch = BatchBuilder::new();
+    batch.push(2, b"of an earlier life");
+    for (incarnation, counts) in [(1, false), (2, true)] {
+        let mut stale = vec![0; 4096];
+        let body_bytes = batch.build(0..1, &mut stale) as u32;
+        let header = frame::Header {
+            incarnation,
+            sequence: end.header.sequence + 1,
+            previous_crc: end.crc,
+            body_bytes,
+            kind: frame::Kind::Batch,
+            last_zxid: 2,
+            ..end.header
+        };
+        frame::seal(&mut stale, &header);
+        dir.damage(&segment::name(1), |bytes| bytes[3 * 4096..4 * 4096].copy_from_slice(&stale));
+        let (recovered, _, _) = replay(&dir, 0).expect("recovers");
+        assert_eq!(recovered.last_zxid == 2, counts);
+    }
+}
+
+#[test]
 fn a_torn_frame_of_many_sectors_is_cut_whichever_sectors_arrive() {
     let dir = SimDir::new();
     let mut life = Life::begin(&dir).expect("opens");
@@ -419,6 +452,23 @@ fn purged_segments_are_recycled_and_the_log_begins_later() {
         );
     }
     assert!(dir.list().expect("lists").len() <= 6);
+}
+
+#[test]
+fn a_segment_stays_until_the_next_one_can_stand_alone() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    life.write(&[(1, 6000), (2, 6000)]);
+    life.write(&[(3, 6000), (4, 6000)]);
+    let tokens = life.submit(&[(5, 6000)]);
+    assert_eq!((tokens.len(), life.writer.segments()), (2, 2));
+    assert_eq!(life.writer.purge(4), 0, "the next one's start frame is on its way");
+    life.complete(tokens[0]);
+    assert_eq!(life.writer.purge(3), 0, "the snapshot does not reach that far");
+    assert_eq!(life.writer.purge(4), 1);
+    while life.maker.turn() {}
+    dir.crash(false, &mut |_, _| false);
+    assert_eq!(replay(&dir, 4).expect("recovers").0.last_zxid, 4);
 }
 
 #[test]
@@ -544,6 +594,34 @@ fn a_restart_behind_a_snapshot_may_die_anywhere() {
             assert_eq!(writer.last_zxid(), snapshot);
         }
     }
+}
+
+#[test]
+fn a_learner_reads_back_what_it_lacks_while_the_log_is_written() {
+    let dir = SimDir::new();
+    let (mut life, last) = written(&dir);
+    assert_eq!(restarted_at(&dir).expect("reads"), None);
+    life.submit(&[(last + 1, 100)]);
+    for from in [0, 1, last / 2, last] {
+        for through in [from, last / 2, last - 1, last] {
+            let mut seen = Vec::new();
+            let end = read_back(&dir, from, through, &mut |zxid, bytes| {
+                assert_eq!(bytes, record(zxid, 1000));
+                seen.push(zxid);
+                Ok(())
+            })
+            .expect("reads");
+            assert_eq!(seen, (from + 1..=through).collect::<Vec<_>>());
+            assert_eq!(end, through.max(from));
+        }
+    }
+    let end = read_back(&dir, 0, last + 1, &mut |_, _| Ok(())).expect("reads");
+    assert_eq!(end, last, "what is not there is not read");
+    life.complete(life.in_flight[0].0);
+    life.writer.restart_at(last + 7).expect("restarts");
+    assert_eq!(restarted_at(&dir).expect("reads"), Some(last + 7));
+    let gap = read_back(&dir, last, last + 7, &mut |_, _| Ok(()));
+    assert!(matches!(gap, Err(LogError::Gap { .. })));
 }
 
 #[test]

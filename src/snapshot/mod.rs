@@ -27,8 +27,12 @@ pub use content::{SnapshotInfo, inspect};
 pub use error::SnapshotError;
 pub use loader::load;
 pub use policy::SnapshotPolicy;
-pub use store::{Loaded, Verified, list, load_newest, name, purge, take, verify, zxid_of};
-pub use writer::{WriteOptions, write};
+pub use store::{
+    Loaded, Verified, list, load_newest, name, purge, settle_received, take, verify, zxid_of,
+};
+pub use writer::{WriteOptions, write, write_received};
 
+/// A snapshot that came from a leader, complete, before it takes over.
+const RECEIVED: &str = "snapshot-received";
 /// A snapshot in the making.
 const UNFINISHED: &str = "snapshot-unfinished";

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use super::content::SnapshotInfo;
 use super::error::SnapshotError;
 use super::writer::{WriteOptions, write};
-use super::{UNFINISHED, loader};
+use super::{RECEIVED, UNFINISHED, loader};
 use crate::protocol::Zxid;
 use crate::tree::{self, Tree, TreeConfig, TreeWriter};
 
@@ -99,6 +99,33 @@ pub fn load_newest(dir: &Path, config: &TreeConfig) -> Result<Loaded, SnapshotEr
     }
     let newest = Box::new(passed_over.swap_remove(0));
     Err(SnapshotError::NoneUsable { count: all.len(), newest })
+}
+
+/// Settles what became of a snapshot that came from a leader. Call it at every start, before
+/// [`load_newest`], and after the log was restarted: if `restarted_at` (see
+/// [`crate::log::restarted_at`]) is its zxid, it has taken over and gets its name, and own snapshots
+/// beyond it go; otherwise it has not, and goes itself. Says whether it has taken over.
+pub fn settle_received(dir: &Path, restarted_at: Option<Zxid>) -> Result<bool, SnapshotError> {
+    let received = dir.join(RECEIVED);
+    if !received.exists() {
+        return Ok(false);
+    }
+    let error = |what, path: &Path, e| SnapshotError::io(what, path.display().to_string(), e);
+    let zxid = loader::Opened::open(&received).ok().map(|opened| opened.info.zxid);
+    let takes_over = zxid.is_some() && zxid == restarted_at;
+    match zxid.filter(|_| takes_over) {
+        Some(zxid) => {
+            for (_, path) in list(dir)?.iter().filter(|(own, _)| *own > zxid) {
+                std::fs::remove_file(path).map_err(|e| error("remove", path, e))?;
+            }
+            let renamed = std::fs::rename(&received, dir.join(name(zxid)));
+            renamed.map_err(|e| error("rename", &received, e))?;
+        }
+        None => std::fs::remove_file(&received).map_err(|e| error("remove", &received, e))?,
+    }
+    let synced = File::open(dir).and_then(|d| d.sync_all());
+    synced.map_err(|e| error("sync", dir, e))?;
+    Ok(takes_over)
 }
 
 /// Removes all but the `retain` newest snapshots; `newest` proves that one of those that stay is

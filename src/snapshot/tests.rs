@@ -241,3 +241,40 @@ fn names_are_read_back_and_others_are_not() {
         assert_eq!(zxid_of(other), None);
     }
 }
+
+#[test]
+fn a_received_snapshot_takes_over_with_the_logs_restart_and_not_before() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut own = grown();
+    let (_, old) = write_to(dir.path(), &own);
+    let leader = {
+        let mut tree = grown();
+        let zxid = tree.published() + 10;
+        create(&mut tree, zxid, "/of-the-leader", None, 0);
+        tree.publish(zxid);
+        tree
+    };
+    let zxid = own.published() + 500;
+    create(&mut own, zxid, "/of-my-own", None, 0);
+    own.publish(zxid);
+    write_to(dir.path(), &own);
+    let receive = || {
+        let mut reader = leader.shared().background_reader().expect("a slot");
+        let pin = reader.pin();
+        write_received(&mut reader, &pin, dir.path(), &options(), &RUN).expect("writes")
+    };
+    let config = TreeConfig::default();
+    for restarted_at in [None, Some(old.zxid)] {
+        receive();
+        assert!(!settle_received(dir.path(), restarted_at).expect("settles"));
+        assert!(!dir.path().join(RECEIVED).exists());
+        let loaded = load_newest(dir.path(), &config).expect("loads");
+        assert_eq!(loaded.info.map(|i| i.zxid), Some(zxid));
+    }
+    let received = receive();
+    assert!(settle_received(dir.path(), Some(received.zxid)).expect("settles"));
+    let loaded = load_newest(dir.path(), &config).expect("loads");
+    assert_eq!(loaded.info, Some(received));
+    assert!(loaded.tree.get("/of-the-leader").is_some());
+    assert!(!settle_received(dir.path(), Some(old.zxid)).expect("nothing to settle"));
+}

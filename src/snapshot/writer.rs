@@ -10,7 +10,7 @@ use super::block::{self, FOOTER, Footer, Kind, RAW_BYTES_MAX};
 use super::content::{self, BlockRef, NodesBlock, SnapshotInfo};
 use super::error::SnapshotError;
 use super::output::Output;
-use super::{UNFINISHED, name};
+use super::{RECEIVED, UNFINISHED, name};
 use crate::protocol::Acl;
 use crate::tree::bulk::digest_of;
 use crate::tree::{AclId, Node, Pin, Reader, Walker};
@@ -46,6 +46,30 @@ pub fn write(
     options: &WriteOptions,
     stop: &AtomicBool,
 ) -> Result<SnapshotInfo, SnapshotError> {
+    write_as(&name(pin.zxid()), reader, pin, dir, options, stop)
+}
+
+/// Writes a state that came from a leader, beside the own one: it counts for nothing until the log
+/// was restarted behind its zxid ([`crate::log::Writer::restart_at`], the one synced record by which
+/// it takes over); then [`super::settle_received`] gives it its name.
+pub fn write_received(
+    reader: &mut Reader,
+    pin: &Pin,
+    dir: &Path,
+    options: &WriteOptions,
+    stop: &AtomicBool,
+) -> Result<SnapshotInfo, SnapshotError> {
+    write_as(RECEIVED, reader, pin, dir, options, stop)
+}
+
+fn write_as(
+    name: &str,
+    reader: &mut Reader,
+    pin: &Pin,
+    dir: &Path,
+    options: &WriteOptions,
+    stop: &AtomicBool,
+) -> Result<SnapshotInfo, SnapshotError> {
     std::fs::create_dir_all(dir)
         .map_err(|e| SnapshotError::io("create", dir.display().to_string(), e))?;
     let out = Output::create(&dir.join(UNFINISHED), options.bytes_per_s_max, stop)?;
@@ -62,7 +86,7 @@ pub fn write(
     let sessions: Vec<(i64, i32)> = reader.sessions_at(pin).collect();
     writing.sessions(sessions)?;
     writing.nodes(reader, pin)?;
-    writing.finish(dir)
+    writing.finish(&dir.join(name))
 }
 
 struct Writing<'a> {
@@ -189,13 +213,13 @@ impl Writing<'_> {
         Ok(())
     }
 
-    fn finish(mut self, dir: &Path) -> Result<SnapshotInfo, SnapshotError> {
+    fn finish(mut self, path: &Path) -> Result<SnapshotInfo, SnapshotError> {
         let trailer_offset = self.out.position();
         let (info, blocks) = (self.info.clone(), std::mem::take(&mut self.blocks));
         self.build(Kind::Trailer, |builder| content::trailer_block(builder, &info, &blocks))?;
         let zxid = info.zxid;
         let footer = |file_bytes| Footer { trailer_offset, file_bytes, zxid }.encode().to_vec();
-        let file_bytes = self.out.finish(&dir.join(name(zxid)), footer, FOOTER)?;
+        let file_bytes = self.out.finish(path, footer, FOOTER)?;
         Ok(SnapshotInfo { file_bytes, ..info })
     }
 }
