@@ -159,7 +159,6 @@ impl Counter {
                 | Counter::ConnectionsDropped
                 | Counter::SessionsExpired
                 | Counter::RequestsThrottled
-                | Counter::ThrottledOps
                 | Counter::StaleRequests
                 | Counter::StaleRequestsDropped
                 | Counter::StaleReplies

@@ -397,6 +397,7 @@ fn shard_limits(config: &Config) -> ShardLimits {
         output_close_bytes: config.output_limit_bytes as usize,
         pending_max: 4_096,
         held_max: 256,
+        held_bytes_max: config.jute_maxbuffer_bytes as usize,
         handshake_timeout_ms: config.sessionless_cnxn_timeout_ms,
         per_address_max: config.max_client_cnxns as usize,
     }

@@ -89,21 +89,23 @@ impl State {
     }
 
     pub(super) fn close_slow_reader<I: Io>(&mut self, io: &mut I, id: crate::reactor::ConnId) {
-        let max = self.limits.output_close_bytes;
+        let backlog = io.backlog(id);
         if let Some(conn) = self.get_mut(id) {
             if conn.phase == Phase::Closing {
                 return;
             }
             conn.phase = Phase::Closing;
             let peer = conn.peer;
-            self.complain(
-                Counter::RefusedSlowReader,
-                format_args!(
-                    "closed {peer}: it has not read {max} bytes of events and answers it asked for"
-                ),
-            );
+            self.complain_of_slow_reader(peer, backlog);
         }
         io.close(id, false);
+    }
+
+    fn complain_of_slow_reader(&mut self, peer: std::net::SocketAddr, backlog: usize) {
+        let why = format_args!(
+            "closed {peer}: it has not read {backlog} bytes of events and answers it asked for"
+        );
+        self.complain(Counter::RefusedSlowReader, why);
     }
 
     fn deliver<I: Io>(&mut self, io: &mut I, entry: &Entry<'_>) {
@@ -160,7 +162,7 @@ impl State {
     }
 
     /// Goes on with what the connection had sent while it could not be read.
-    fn go_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+    pub(super) fn go_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         if conn.paused && !conn.stalled && !self.congested(io, conn) {
             conn.paused = false;
             self.input(io, conn);
@@ -168,8 +170,10 @@ impl State {
                 io.resume(conn.id);
             }
         }
-        if io.backlog(conn.id) > self.limits.output_close_bytes && conn.phase == Phase::Live {
+        let backlog = io.backlog(conn.id);
+        if backlog > self.limits.output_close_bytes && conn.phase == Phase::Live {
             conn.phase = Phase::Closing;
+            self.complain_of_slow_reader(conn.peer, backlog);
             io.close(conn.id, false);
         }
     }

@@ -80,6 +80,10 @@ pub struct Conn {
     pub pending: VecDeque<Pending>,
     /// How many of `pending` are held reads.
     pub held: usize,
+    /// Bytes of their requests.
+    pub held_bytes: usize,
+    /// Unsent output when a tick last looked at it while it was paused, and since when it has not shrunk.
+    pub unread: (usize, u64),
     /// The session it is attached to, 0 before that.
     pub session_id: i64,
     /// The session's negotiated timeout.
@@ -120,6 +124,8 @@ impl Conn {
             input: Vec::new(),
             pending: VecDeque::new(),
             held: 0,
+            held_bytes: 0,
+            unread: (0, 0),
             session_id: 0,
             timeout_ms: 0,
             slot: 0,
@@ -137,6 +143,19 @@ impl Conn {
                 ..ConnStats::default()
             },
         }
+    }
+
+    /// Whether the client has read nothing of its output for a whole session timeout. While it does not, it is not
+    /// read either, so its pings do not count: without an end to that a client that hangs would hold its ephemerals
+    /// for ever. Asked at every tick of a paused connection.
+    pub fn reads_nothing(&mut self, backlog: usize, pause_bytes: usize, now_ns: u64) -> bool {
+        let (before, since_ns) = self.unread;
+        if backlog <= pause_bytes || backlog < before || before == 0 {
+            self.unread = (if backlog <= pause_bytes { 0 } else { backlog }, now_ns);
+            return false;
+        }
+        self.unread.0 = backlog;
+        now_ns.saturating_sub(since_ns) >= self.timeout_ms.max(0) as u64 * 1_000_000
     }
 
     /// Notes that a request of `op` was answered.
@@ -192,6 +211,23 @@ pub fn split_frame(input: &[u8], max_bytes: usize) -> Frame<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_is_stuck_after_a_timeout_without_progress() {
+        let peer = "10.0.0.1:1".parse().unwrap();
+        let id = ConnId { index: 0, generation: 0 };
+        let mut c = Conn::new(id, peer, (0, Arc::from([])), 0, 0);
+        c.timeout_ms = 10;
+        let ms = |n: u64| n * 1_000_000;
+        assert!(!c.reads_nothing(500, 100, ms(1)));
+        assert!(!c.reads_nothing(600, 100, ms(10)), "9 ms");
+        assert!(c.reads_nothing(600, 100, ms(11)));
+        assert!(!c.reads_nothing(599, 100, ms(12)), "it has read something");
+        assert!(!c.reads_nothing(599, 100, ms(21)));
+        assert!(!c.reads_nothing(100, 100, ms(22)), "paused for another reason");
+        assert!(!c.reads_nothing(599, 100, ms(40)), "a new spell");
+        assert!(c.reads_nothing(599, 100, ms(50)));
+    }
 
     #[test]
     fn frames_are_split_at_their_length() {

@@ -53,6 +53,8 @@ pub struct ShardLimits {
     /// Reads of one connection held behind its writes, at which it is no longer read. Their answers are made all
     /// at once when the write commits, so this bounds a burst of output.
     pub held_max: usize,
+    /// Bytes of those reads' requests, likewise.
+    pub held_bytes_max: usize,
     /// How long a connection may take to send its `ConnectRequest`.
     pub handshake_timeout_ms: u64,
     /// `maxClientCnxns`: connections of one address, 0 for no limit.
@@ -278,6 +280,9 @@ impl State {
             conn.input.extend_from_slice(data);
             self.input(io, &mut conn);
         }
+        if conn.phase == Phase::Connecting && self.congested(io, &conn) {
+            self.pause(io, &mut conn);
+        }
         self.put_back(conn);
     }
 
@@ -388,6 +393,9 @@ impl State {
         io.backlog(conn.id) > self.limits.output_pause_bytes
             || conn.pending.len() >= self.limits.pending_max
             || conn.held >= self.limits.held_max
+            || conn.held_bytes >= self.limits.held_bytes_max
+            // Nothing is taken from the input until the core has attached the connection.
+            || conn.phase == Phase::Connecting && conn.input.len() > self.limits.frame_bytes_max
     }
 
     fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
@@ -409,8 +417,15 @@ impl State {
         }
         self.next_tick_ns = now_ns + TICK_NS;
         let now_ms = now_ns / 1_000_000;
-        for conn in self.conns.iter().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
+        let mut stuck = Vec::new();
+        for conn in self.conns.iter_mut().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
             self.links.heard.touch(conn.slot, now_ms);
+            if conn.reads_nothing(io.backlog(conn.id), self.limits.output_pause_bytes, now_ns) {
+                stuck.push(conn.id);
+            }
+        }
+        for id in stuck {
+            self.close_slow_reader(io, id);
         }
         while let Some(&id) = self.shaking_hands.front() {
             let late = self.limits.handshake_timeout_ms * 1_000_000;

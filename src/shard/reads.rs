@@ -263,13 +263,16 @@ impl State {
         Ok(())
     }
 
-    /// All results are of one zxid; a read that fails fails alone. Watches cannot be set by it.
+    /// All results are of one zxid; a read that fails fails alone. Watches cannot be set by it. A small request can
+    /// ask for any amount of data by naming a large node many times; an answer at which its own connection would be
+    /// closed is not made.
     fn multi_read(
         &mut self,
         conn: &mut Conn,
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
+        let first = out.len();
         let mut ops = MultiOps::new(body);
         while let Some(op) = ops.next() {
             let (_, op) = op?;
@@ -293,6 +296,15 @@ impl State {
                     out.put_i32(code.code());
                 }
                 Err(e) => return Err(e),
+            }
+            if out.len() - first > self.limits.output_close_bytes {
+                let max = self.limits.output_close_bytes;
+                let why = format_args!(
+                    "{} sent a multiRead whose answer is longer than {max} bytes; answered THROTTLEDOP",
+                    conn.peer
+                );
+                self.complain(Counter::ThrottledOps, why);
+                return Err(ErrorCode::ThrottledOp.into());
             }
         }
         end_multi(out);

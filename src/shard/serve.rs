@@ -111,6 +111,8 @@ impl State {
                 self.pong(io, conn);
                 Flow::Next
             }
+            // It sends the core a message that may not be lost, so it needs room in the lane like a write.
+            OpCode::Auth if self.lane.is_full() => Flow::Full,
             OpCode::Auth => {
                 self.received(conn);
                 self.authenticate(io, conn, header.xid, body)
@@ -128,6 +130,7 @@ impl State {
                 } else {
                     conn.pending.push_back(Pending::Held(frame.into(), now_ns));
                     conn.held += 1;
+                    conn.held_bytes += frame.len();
                     self.held += 1;
                     self.metrics.change(Gauge::Outstanding, 1);
                 }
@@ -214,11 +217,16 @@ impl State {
         Flow::Close
     }
 
-    /// Answers the held reads at the front of the queue, at the shard's present zxid.
+    /// Answers the held reads at the front of the queue, at the shard's present zxid. Stops at the bound at which
+    /// the connection is closed, which [`go_on`](Self::go_on) does.
     pub(super) fn serve_held<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         while let Some(Pending::Held(..)) = conn.pending.front() {
+            if io.backlog(conn.id) > self.limits.output_close_bytes {
+                return;
+            }
             let Some(Pending::Held(frame, since_ns)) = conn.pending.pop_front() else { return };
             conn.held -= 1;
+            conn.held_bytes -= frame.len();
             self.held -= 1;
             self.metrics.change(Gauge::Outstanding, -1);
             let mut d = Decoder::new(&frame);
