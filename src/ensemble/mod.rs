@@ -72,6 +72,11 @@ pub struct CoreConfig {
     pub container_max_per_minute: u32,
     /// A container that never had a child goes after this long; 0: never.
     pub container_max_never_used_ms: i64,
+    /// Bytes of one transaction at the most: what the log can hold in a segment.
+    pub txn_bytes_max: usize,
+    /// Transaction bytes of a batch in the making at which requests stay in their lanes. Together with one transaction
+    /// no more than the spare segments take, or the batch could never be written.
+    pub batch_bytes_max: usize,
     /// A log write that takes longer ends the process: better gone than holding its clients on a hung disk.
     pub log_write_limit_ns: u64,
 }
@@ -105,10 +110,10 @@ pub struct CoreParts {
 /// Log writes in flight at once. Measured on the reference disk: one 4 KiB synced overwrite at a time gives
 /// 10,000/s, four in flight 23,000/s, more adds nothing.
 const IN_FLIGHT_MAX: usize = 4;
-/// Transaction bytes of a batch in the making at which requests stay in their lanes.
-const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Transactions of a batch in the making at which requests stay in their lanes.
 const BATCH_TXNS_MAX: usize = 16_384;
+/// Bytes of answers and events of a batch in the making at which requests stay in their lanes.
+const BATCH_ENTRIES_BYTES_MAX: usize = 8 << 20;
 /// Transaction bytes that the log must have room for beyond the batch in the making before a request is taken.
 const ROOM_AHEAD_BYTES: usize = 4 << 20;
 /// How often the core looks at its deadlines.
@@ -145,12 +150,15 @@ pub struct EnsembleCore {
     digests: VecDeque<(Zxid, i64)>,
     /// Which lane is looked at first, so that none starves.
     turn: usize,
+    /// Bytes of the oldest batch of each lane that were taken before there was no more room.
+    taken: Vec<usize>,
 }
 
 impl EnsembleCore {
     /// A core over a recovered tree.
     pub fn new(config: CoreConfig, parts: CoreParts) -> EnsembleCore {
         let reaper = reaper::Reaper::new(&config);
+        let taken = vec![0; parts.shards.len()];
         EnsembleCore {
             config,
             tree: parts.tree,
@@ -176,6 +184,7 @@ impl EnsembleCore {
             metrics: parts.metrics,
             digests: VecDeque::new(),
             turn: 0,
+            taken,
         }
     }
 
@@ -231,11 +240,18 @@ impl EnsembleCore {
             let lane = &mut shards[index].lane;
             while self.has_room() {
                 let Some(batch) = lane.peek() else { break };
-                let mut rest = batch;
-                while let Some((request, tail)) = Request::take(rest) {
+                let mut rest = &batch[self.taken[index]..];
+                while self.has_room()
+                    && let Some((request, tail)) = Request::take(rest)
+                {
                     self.request(io, index, &request);
                     rest = tail;
                 }
+                self.taken[index] = batch.len() - rest.len();
+                if !rest.is_empty() {
+                    break;
+                }
+                self.taken[index] = 0;
                 lane.pop();
             }
         }
@@ -244,8 +260,9 @@ impl EnsembleCore {
     }
 
     fn has_room(&mut self) -> bool {
-        self.building.txns.bytes() < BATCH_BYTES_MAX
+        self.building.txns.bytes() < self.config.batch_bytes_max
             && self.building.count < BATCH_TXNS_MAX
+            && self.building.entries.len() < BATCH_ENTRIES_BYTES_MAX
             && self.in_flight.len() <= IN_FLIGHT_MAX
             && self.log_has_room() != Room::Soon
     }

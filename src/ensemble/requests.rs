@@ -4,8 +4,12 @@ use crate::jute::{Decoder, Encode};
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
 use crate::lanes::request::Request;
 use crate::log::Room;
+use crate::metrics::Counter;
 use crate::prepare::{self, Outcome};
-use crate::protocol::{ErrorCode, GetEphemeralsRequest, OpCode, SyncRequest};
+use crate::protocol::{ErrorCode, GetEphemeralsRequest, OpCode, SyncRequest, Zxid};
+use crate::reactor::monotonic_ns;
+use crate::tree;
+use crate::txn::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader, TxnType, encode_record};
 
 use super::EnsembleCore;
 use super::batch::shard_bit;
@@ -61,8 +65,11 @@ impl EnsembleCore {
 
     fn transaction(&mut self, shard: usize, request: &Request<'_>, op: OpCode) {
         if self.log_has_room() == Room::None {
-            tracing::error!(
-                "refused a write: there is no space for the next log segment; free some"
+            self.complain(
+                Counter::RefusedNoSpace,
+                format_args!(
+                    "refused a write: there is no space for the next log segment; free some"
+                ),
             );
             let (kind, err) = (EntryKind::Reply, ErrorCode::SystemError.code());
             return self.answer(shard, kind, request.conn, request.cxid, err, |_| {});
@@ -93,8 +100,14 @@ impl EnsembleCore {
         from: Option<(usize, &Request<'_>)>,
     ) -> ErrorCode {
         let zxid = self.last_zxid + 1;
-        let outcome =
+        let mark = self.tree.mark();
+        let mut outcome =
             prepare::prepare(&mut self.tree, &self.config.prepare, request, zxid, &mut self.output);
+        if self.output.txn.len() > self.config.txn_bytes_max
+            && let Outcome::Prepared(prepared) = &mut outcome
+        {
+            self.cut_down(request, zxid, mark, prepared);
+        }
         let error = match outcome {
             Outcome::Prepared(prepared) => {
                 self.last_zxid = zxid;
@@ -129,5 +142,51 @@ impl EnsembleCore {
         };
         entry.finish(&head);
         error
+    }
+
+    /// Makes something the log can hold of a transaction that it cannot: a request that grew (an ACL of `auth` stands
+    /// for all identities of the connection) fails, and nothing of it is done; the closing of a session may not fail,
+    /// and leaves its ephemerals unnamed, for what the session owns goes whether the transaction names it or not.
+    fn cut_down(
+        &mut self,
+        request: &prepare::Request<'_>,
+        zxid: Zxid,
+        mark: tree::Mark,
+        prepared: &mut prepare::Prepared,
+    ) {
+        let (bytes, max) = (self.output.txn.len(), self.config.txn_bytes_max);
+        let &prepare::Request { session_id, cxid, now_ms, .. } = request;
+        let mut header =
+            TxnHeader { client_id: session_id, cxid, zxid, time_ms: now_ms, kind: prepared.kind };
+        self.output.txn.clear();
+        if prepared.kind == TxnType::CloseSession {
+            let digest = self
+                .config
+                .prepare
+                .digest_enabled
+                .then(|| TxnDigest { version: DIGEST_VERSION, tree_digest: self.tree.digest() });
+            let txn = Txn::CloseSession { paths: Some(Vec::new()) };
+            encode_record(&header, &txn, digest, &mut self.output.txn);
+            return;
+        }
+        self.tree.undo_to(mark);
+        self.output.clear();
+        (prepared.kind, prepared.error) = (TxnType::Error, ErrorCode::MarshallingError);
+        header.kind = TxnType::Error;
+        let txn = Txn::Error { err: prepared.error.code() };
+        encode_record(&header, &txn, None, &mut self.output.txn);
+        let why = format_args!(
+            "refused a request of session 0x{session_id:x}: its transaction would take {bytes} bytes in the log, at most {max} are possible; raise jute.maxbuffer if it is meant"
+        );
+        self.complain(Counter::RefusedOversize, why);
+    }
+
+    /// Counts what was refused, and says so at most once a second and kind.
+    pub(super) fn complain(&mut self, kind: Counter, what: std::fmt::Arguments<'_>) {
+        match self.metrics.complain(kind, monotonic_ns()) {
+            Some(0) => tracing::warn!("{what}"),
+            Some(left_out) => tracing::warn!("{what} (and {left_out} like it)"),
+            None => {}
+        }
     }
 }

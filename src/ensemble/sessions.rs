@@ -7,6 +7,7 @@ use crate::jute::Decoder;
 use crate::lanes::entry::{Attached, EntryKind};
 use crate::lanes::request::Request;
 use crate::log::Room;
+use crate::metrics::Counter;
 use crate::prepare;
 use crate::protocol::{ConnectRequest, ErrorCode, OpCode};
 use crate::reactor::ConnId;
@@ -21,11 +22,10 @@ impl EnsembleCore {
             return self.answer(shard, EntryKind::Drop, conn, 0, 0, |_| {});
         };
         if connect.last_zxid_seen > self.tree.published() {
-            tracing::warn!(
-                "refused a connection: its client has seen zxid 0x{:x}, this server is at 0x{:x} (R2); the client must use another server",
-                connect.last_zxid_seen,
-                self.tree.published()
-            );
+            let (seen, here) = (connect.last_zxid_seen, self.tree.published());
+            self.complain(Counter::RefusedZxidAhead, format_args!(
+                "refused a connection: its client has seen zxid 0x{seen:x}, this server is at 0x{here:x} (R2); the client must use another server"
+            ));
             return self.answer(shard, EntryKind::Drop, conn, 0, 0, |_| {});
         }
         let timeout_ms = self.config.timeouts.negotiate(connect.timeout_ms);
@@ -41,12 +41,17 @@ impl EnsembleCore {
     fn open_session(&mut self, timeout_ms: i32, place: Attachment, now_ms: u64) {
         let registry = &self.registry;
         let session_id = self.session_ids.next(|id| registry.contains(id));
-        if self.registry.len() >= self.config.sessions_max || self.log_has_room() == Room::None {
-            tracing::error!(
-                "refused a new session: {} are open (at most {}), or there is no space for the log",
-                self.registry.len(),
-                self.config.sessions_max
+        let (open, max) = (self.registry.len(), self.config.sessions_max);
+        if open >= max {
+            let why = format_args!("refused a new session: {open} are open, the most possible");
+            self.complain(Counter::ConnectionsRejected, why);
+            return self.tell(place, EntryKind::Drop);
+        }
+        if self.log_has_room() == Room::None {
+            let why = format_args!(
+                "refused a new session: there is no space for the next log segment; free some"
             );
+            self.complain(Counter::RefusedNoSpace, why);
             return self.tell(place, EntryKind::Drop);
         }
         let body = timeout_ms.to_be_bytes();
@@ -137,6 +142,7 @@ impl EnsembleCore {
 
     fn expire(&mut self, session_id: i64) {
         tracing::info!("expiring session 0x{session_id:x}");
+        self.metrics.count(Counter::SessionsExpired);
         self.order(&self.own_request(session_id, OpCode::CloseSession, b""), None);
         if let Some(place) = self.registry.remove(session_id) {
             self.tell(place, EntryKind::Kick);

@@ -157,7 +157,6 @@ impl Counter {
             Counter::BytesReceived
                 | Counter::ResponseBytes
                 | Counter::ConnectionsDropped
-                | Counter::SessionsExpired
                 | Counter::RequestsThrottled
                 | Counter::StaleRequests
                 | Counter::StaleRequestsDropped
@@ -167,10 +166,8 @@ impl Counter {
                 | Counter::DigestMismatches
                 | Counter::UnrecoverableErrors
                 | Counter::FsyncThresholdExceeded
-                | Counter::RefusedZxidAhead
                 | Counter::RefusedTotal
                 | Counter::RefusedByThrottle
-                | Counter::RefusedNoSpace
                 | Counter::PausedOutstanding
                 | Counter::LostWakes
         )

@@ -386,6 +386,8 @@ fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConfig, ServerE
         container_check_interval_ms: u64::from(config.container_check_interval_ms),
         container_max_per_minute: config.container_max_per_minute,
         container_max_never_used_ms: config.container_max_never_used_interval_ms as i64,
+        txn_bytes_max: plan::txn_bytes_max(config),
+        batch_bytes_max: plan::batch_bytes_max(config),
         log_write_limit_ns: LOG_WRITE_LIMIT_NS,
     })
 }

@@ -1,4 +1,4 @@
-//! Which thread runs what, and on which CPU.
+//! Which thread runs what, and on which CPU; and what sizes follow from the configured ones.
 
 use crate::config::{Config, Pinning, Placement};
 
@@ -71,6 +71,26 @@ impl Plan {
     }
 }
 
+/// Room in a segment beside its largest transaction: the start frame, the frame's header and index, the sectors' rest.
+const SEGMENT_OVERHEAD_BYTES: u64 = 64 << 10;
+
+/// Bytes of one transaction at the most. ZooKeeper allows a stored record twice the longest request.
+pub(super) fn txn_bytes_max(config: &Config) -> usize {
+    (u64::from(config.jute_maxbuffer_bytes) * 2).clamp(64 << 10, 1 << 30) as usize
+}
+
+/// Bytes of a log segment: what is configured, or what the largest transaction needs if that is more.
+pub(super) fn segment_bytes(config: &Config) -> u64 {
+    let needed = txn_bytes_max(config) as u64 + SEGMENT_OVERHEAD_BYTES;
+    (config.pre_alloc_size_kb << 10).max(needed).next_multiple_of(4096)
+}
+
+/// Transaction bytes at which a batch is large enough. A quarter of a segment and one transaction more always find room in the
+/// two spare segments, however the frames fall.
+pub(super) fn batch_bytes_max(config: &Config) -> usize {
+    (segment_bytes(config) / 4).min(4 << 20) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +108,25 @@ mod tests {
         assert_eq!((four.shards, four.threads.len(), four.core_thread()), (3, 4, 3));
         assert_eq!(four.threads[3].cpu, Some(3));
         assert!(four.threads[3].core && !four.threads[3].shard);
+    }
+
+    #[test]
+    fn any_transaction_fits_a_segment() {
+        for (jute_maxbuffer_bytes, pre_alloc_size_kb) in [
+            (1024, 1024),
+            (0xfffff, 1024),
+            (0xfffff, 65536),
+            (100 << 20, 65536),
+            (i32::MAX as u32, 4 << 20),
+        ] {
+            let config = Config { jute_maxbuffer_bytes, pre_alloc_size_kb, ..Config::default() };
+            let (txn, segment) = (txn_bytes_max(&config) as u64, segment_bytes(&config));
+            assert!(txn + SEGMENT_OVERHEAD_BYTES <= segment && segment % 4096 == 0);
+            assert!(segment >= pre_alloc_size_kb << 10);
+            assert!(batch_bytes_max(&config) as u64 <= segment / 4);
+        }
+        let config = Config { pre_alloc_size_kb: 65536, ..Config::default() };
+        assert_eq!((segment_bytes(&config), batch_bytes_max(&config)), (64 << 20, 4 << 20));
     }
 
     #[test]

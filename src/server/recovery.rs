@@ -9,7 +9,7 @@ use crate::snapshot;
 use crate::tree::{self, TreeConfig, TreeWriter};
 use crate::txn;
 
-use super::{ServerError, own_dir};
+use super::{ServerError, own_dir, plan};
 
 /// What recovery hands to the server.
 pub(super) struct Recovered {
@@ -64,8 +64,8 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         );
     }
     // A standalone server is its own quorum: what it has logged is committed.
-    let options =
-        LogOptions { segment_bytes: config.pre_alloc_size_kb * 1024, ..LogOptions::default() };
+    let segment_bytes = plan::segment_bytes(config);
+    let options = LogOptions { segment_bytes, ..LogOptions::default() };
     let (log, spares) = log::open(tail, options)?;
     Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid })
 }
