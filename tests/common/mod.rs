@@ -105,6 +105,23 @@ impl Server {
         self.child.take().expect("it runs").wait().expect("wait for the server")
     }
 
+    /// A number that `mntr` shows; 0 where it shows none.
+    pub fn metric(&self, name: &str) -> i64 {
+        let text = self.word("mntr").expect("mntr");
+        assert!(text.contains("zk_znode_count"), "mntr says: {text}");
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("zk_")?.split_once('\t'));
+        let found = lines.find(|(found, _)| *found == name);
+        found.map_or(0, |(_, value)| value.trim().parse().expect("a number"))
+    }
+
+    /// Bytes of memory that the process has resident.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = format!("/proc/{}/statm", self.pid());
+        let status = std::fs::read_to_string(status).expect("/proc");
+        let pages = status.split(' ').nth(1).expect("resident pages");
+        pages.parse::<u64>().expect("a number") * 4096
+    }
+
     /// Asks a four-letter word.
     pub fn word(&self, word: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
@@ -161,6 +178,16 @@ pub fn open_acl() -> Vec<AclRef<'static>> {
 }
 
 impl Client {
+    /// Opens a new session over a connection that somebody made.
+    pub fn over(stream: TcpStream, timeout_ms: i32) -> io::Result<Client> {
+        Client::handshake(stream, timeout_ms, 0, &[0; 16], 0)
+    }
+
+    /// The connection.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Opens a new session.
     pub fn connect(port: u16, timeout_ms: i32) -> io::Result<Client> {
         Client::attach(port, timeout_ms, 0, &[0; 16], 0)
@@ -175,6 +202,16 @@ impl Client {
         last_zxid_seen: i64,
     ) -> io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Client::handshake(stream, timeout_ms, session_id, password, last_zxid_seen)
+    }
+
+    fn handshake(
+        stream: TcpStream,
+        timeout_ms: i32,
+        session_id: i64,
+        password: &[u8],
+        last_zxid_seen: i64,
+    ) -> io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         let mut client = Client {
