@@ -45,6 +45,14 @@ pub enum DecodeError {
         /// How many of its bytes are sound.
         valid_up_to: usize,
     },
+    /// A null where there has to be something.
+    #[error("{what} at byte {offset} is null")]
+    Null {
+        /// The primitive that was read.
+        what: &'static str,
+        /// Where its length stands.
+        offset: usize,
+    },
     /// A number that the field does not allow.
     #[error("{what} at byte {offset} has the value {value}, which means nothing")]
     Invalid {

@@ -48,12 +48,14 @@ impl<'a> Field<'a> for bool {
     }
 }
 
-/// Null reads as empty: no field of ZooKeeper tells them apart to a client's benefit.
+/// Null is an error. ZooKeeper reads it, and stumbles over it a little later with the same answer
+/// (MarshallingError); where it does not, the field is an `Option`.
 impl<'a> Field<'a> for &'a str {
     const BYTES_MIN: usize = 4;
     #[inline]
     fn get(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
-        input.str()
+        let offset = input.offset();
+        input.string()?.ok_or(DecodeError::Null { what: "string", offset })
     }
     #[inline]
     fn put(&self, out: &mut Vec<u8>) {
@@ -61,7 +63,7 @@ impl<'a> Field<'a> for &'a str {
     }
 }
 
-/// For the few strings where null says something (reconfig's three lists).
+/// For the few strings where null is allowed or says something.
 impl<'a> Field<'a> for Option<&'a str> {
     const BYTES_MIN: usize = 4;
     #[inline]
@@ -87,11 +89,13 @@ impl<'a> Field<'a> for Option<&'a [u8]> {
     }
 }
 
-/// A vector; null reads as empty.
+/// A vector; null is an error.
 impl<'a, T: Field<'a>> Field<'a> for Vec<T> {
     const BYTES_MIN: usize = 4;
     fn get(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
-        let count = input.count(T::BYTES_MIN)?.unwrap_or(0);
+        let offset = input.offset();
+        let count = input.count(T::BYTES_MIN)?;
+        let count = count.ok_or(DecodeError::Null { what: "vector", offset })?;
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(T::get(input)?);
@@ -116,6 +120,8 @@ macro_rules! record {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name<$lt> { $($(#[$fmeta])* pub $field: $ty,)* }
+        // Some records are only ever read, or only written.
+        #[allow(dead_code)]
         impl<$lt> $name<$lt> {
             /// Reads one; its strings and buffers borrow from the input.
             #[inline]

@@ -1,5 +1,7 @@
 //! Access control entries and identities, owned and borrowed.
 
+use crate::jute::{DecodeError, Decoder, Encode, Field};
+
 /// The permissions of an ACL entry (`ZooDefs.Perms`), to be added up.
 pub mod perms {
     /// Read data and list children.
@@ -27,16 +29,49 @@ pub struct Acl {
     pub id: String,
 }
 
-crate::record! {
-    /// One entry of an ACL, borrowed from the bytes it was decoded from.
-    #[derive(Copy, Hash, PartialOrd, Ord)]
-    pub struct AclRef<'a> {
-        /// Permissions, see [`perms`].
-        pub perms: i32,
-        /// The scheme of the identity.
-        pub scheme: &'a str,
-        /// The identity within its scheme.
-        pub id: &'a str,
+/// One entry of an ACL, borrowed from the bytes it was decoded from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AclRef<'a> {
+    /// Permissions, see [`perms`].
+    pub perms: i32,
+    /// The scheme of the identity; null reads as empty, which is no scheme either.
+    pub scheme: &'a str,
+    /// The identity within its scheme; null reads as empty in schemes where it means nothing.
+    pub id: &'a str,
+}
+
+impl<'a> AclRef<'a> {
+    /// Reads one.
+    pub fn decode(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        Field::get(input)
+    }
+
+    /// Appends its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.put(out);
+    }
+}
+
+impl<'a> Field<'a> for AclRef<'a> {
+    const BYTES_MIN: usize = 12;
+
+    fn get(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        let (perms, scheme, offset) = (input.i32()?, input.str()?, input.offset());
+        let id = match input.string()? {
+            Some(id) => id,
+            // ZooKeeper trips over a null id where it looks at ids, and nowhere else: `auth` has none.
+            None if matches!(scheme, "world" | "digest" | "ip") => {
+                return Err(DecodeError::Null { what: "string", offset });
+            }
+            None => "",
+        };
+        Ok(AclRef { perms, scheme, id })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.perms);
+        out.put_str(self.scheme);
+        out.put_str(self.id);
     }
 }
 

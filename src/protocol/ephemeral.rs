@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(EphemeralType::of(0, true), EphemeralType::Void);
         assert_eq!(EphemeralType::of(i64::MIN, true), EphemeralType::Container);
         assert_eq!(EphemeralType::of(i64::MIN, false), EphemeralType::Container);
-        assert_eq!(EphemeralType::of(0x1_0000_0000_0000_01, true), EphemeralType::Normal);
+        assert_eq!(EphemeralType::of(0x0100_0000_0000_0001, true), EphemeralType::Normal);
         let owner = ttl_owner(1).unwrap();
         assert_eq!(owner as u64, 0xff00_0000_0000_0001);
         assert_eq!(EphemeralType::of(owner, true), EphemeralType::Ttl { ttl_ms: 1 });

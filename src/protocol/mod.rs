@@ -18,6 +18,8 @@ pub mod path;
 pub mod request;
 mod response;
 mod stat;
+#[cfg(test)]
+mod tests;
 
 pub use acl::{Acl, AclRef, Identity, perms};
 pub use connect::{ConnectRequest, ConnectResponse, PASSWORD_BYTES};

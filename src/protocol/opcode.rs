@@ -135,6 +135,6 @@ mod tests {
         }
         assert_eq!(OpCode::from_i32(10), None);
         assert_eq!(OpCode::from_i32(108), None);
-        assert_eq!(OpCode::ALL.len(), 34);
+        assert_eq!(OpCode::ALL.len(), 33);
     }
 }

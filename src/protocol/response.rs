@@ -157,7 +157,7 @@ crate::record! {
     #[derive(Copy)]
     pub struct SyncResponse<'a> {
         /// The request's path.
-        pub path: &'a str,
+        pub path: Option<&'a str>,
     }
 }
 

@@ -19,6 +19,11 @@ impl AclId {
     /// Everybody may do everything: `world:anyone` with all permissions.
     pub const OPEN: AclId = AclId(0);
 
+    /// The ACL of a number that was taken from an id.
+    pub fn from_number(number: u32) -> AclId {
+        AclId(number)
+    }
+
     /// The number itself, for tables beside the tree.
     pub fn number(self) -> u32 {
         self.0

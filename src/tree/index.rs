@@ -87,7 +87,7 @@ impl Words<'_> {
     /// segment.
     fn home(&self, tag: u32) -> usize {
         let mixed = u64::from(tag.wrapping_mul(0x9e37_79b1));
-        (mixed * self.slots.len() as u64 >> 32) as usize
+        ((mixed * self.slots.len() as u64) >> 32) as usize
     }
 
     fn after(&self, slot: usize) -> usize {

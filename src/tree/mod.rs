@@ -17,6 +17,7 @@
 
 mod acl;
 pub mod apply;
+pub mod bulk;
 mod digest;
 mod index;
 mod load;

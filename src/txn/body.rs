@@ -205,7 +205,7 @@ impl<'a> Txn<'a> {
             Txn::Error { err } => out.put_i32(*err),
             Txn::Multi(txns) => {
                 out.put_count(txns.len());
-                txns.iter().for_each(|(kind, txn)| put_sub(out, *kind, txn));
+                txns.iter().for_each(|(kind, txn)| put_sub_txn(out, *kind, txn));
             }
         }
     }
@@ -268,7 +268,7 @@ fn decode_multi<'a>(input: &mut Decoder<'a>) -> Result<Txn<'a>, DecodeError> {
 }
 
 /// Appends one sub-transaction of a multi: type, length, body.
-pub(super) fn put_sub(out: &mut Vec<u8>, kind: TxnType, txn: &Txn<'_>) {
+pub(crate) fn put_sub_txn(out: &mut Vec<u8>, kind: TxnType, txn: &Txn<'_>) {
     out.put_i32(kind.code());
     let mark = crate::protocol::begin_frame(out);
     txn.encode(out);

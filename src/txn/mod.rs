@@ -7,7 +7,10 @@
 mod body;
 mod header;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use body::Txn;
+pub(crate) use body::put_sub_txn;
 pub use header::{DIGEST_VERSION, TxnDigest, TxnHeader, TxnType};
 pub use record::{TxnError, decode_record, encode_record};

@@ -6,8 +6,8 @@ crate::record! {
     pub struct AuthPacket<'a> {
         /// Unused.
         pub kind: i32,
-        /// The scheme, such as `digest`.
-        pub scheme: &'a str,
+        /// The scheme, such as `digest`; null is no scheme, as an unknown one.
+        pub scheme: Option<&'a str>,
         /// What the scheme makes of it; of `digest`, `user:password`.
         pub auth: Option<&'a [u8]>,
     }

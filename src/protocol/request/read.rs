@@ -58,7 +58,7 @@ crate::record! {
     #[derive(Copy)]
     pub struct SyncRequest<'a> {
         /// Comes back in the answer; nothing else is made of it.
-        pub path: &'a str,
+        pub path: Option<&'a str>,
     }
 }
 
@@ -66,8 +66,8 @@ crate::record! {
     /// getEphemerals (103).
     #[derive(Copy)]
     pub struct GetEphemeralsRequest<'a> {
-        /// Only those whose paths begin with it.
-        pub prefix_path: &'a str,
+        /// Only those whose paths begin with it; null is all of them.
+        pub prefix_path: Option<&'a str>,
     }
 }
 

@@ -36,8 +36,8 @@ crate::record! {
     /// addWatch (106).
     #[derive(Copy)]
     pub struct AddWatchRequest<'a> {
-        /// The znode.
-        pub path: &'a str,
+        /// The znode. ZooKeeper takes any string, and null too.
+        pub path: Option<&'a str>,
         /// See [`AddWatchMode`](crate::protocol::AddWatchMode).
         pub mode: i32,
     }
@@ -47,8 +47,8 @@ crate::record! {
     /// checkWatches (17).
     #[derive(Copy)]
     pub struct CheckWatchesRequest<'a> {
-        /// The znode.
-        pub path: &'a str,
+        /// The znode. ZooKeeper takes any string, and null too.
+        pub path: Option<&'a str>,
         /// See [`WatcherType`](crate::protocol::WatcherType).
         pub kind: i32,
     }
@@ -58,8 +58,8 @@ crate::record! {
     /// removeWatches (18).
     #[derive(Copy)]
     pub struct RemoveWatchesRequest<'a> {
-        /// The znode.
-        pub path: &'a str,
+        /// The znode. ZooKeeper takes any string, and null too.
+        pub path: Option<&'a str>,
         /// See [`WatcherType`](crate::protocol::WatcherType).
         pub kind: i32,
     }

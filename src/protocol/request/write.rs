@@ -1,6 +1,6 @@
 //! Requests that become transactions.
 
-use crate::jute::{DecodeError, Decoder, Encode};
+use crate::jute::{DecodeError, Decoder, Encode, Field};
 use crate::protocol::AclRef;
 
 crate::record! {
@@ -91,7 +91,7 @@ impl<'a> DeleteContainerRequest<'a> {
     /// Reads one.
     pub fn decode(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
         // A buffer and a string have the same bytes; only Java's types differ.
-        Ok(DeleteContainerRequest { path: input.str()? })
+        Ok(DeleteContainerRequest { path: Field::get(input)? })
     }
 
     /// Appends its bytes.

@@ -1,0 +1,55 @@
+//! Batches: what goes to the log in one frame, and what the shards are told once that is durable.
+//!
+//! A batch is everything that came while earlier writes were in flight: no timer, no fixed size.
+
+use crate::log::BatchBuilder;
+use crate::protocol::Zxid;
+
+/// Transactions that are logged together, with the entries that tell the shards of them.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// The transactions for the log.
+    pub txns: BatchBuilder,
+    /// Entries of the commit ring, in zxid order.
+    pub entries: Vec<u8>,
+    /// The last transaction in it, or the newest before it if it has none.
+    pub last_zxid: Zxid,
+    /// Number of transactions.
+    pub count: usize,
+    /// Shards that are owed a reply, a bit each (shards from 63 on share the last bit).
+    pub replies: u64,
+    /// Whether any entry has watch events.
+    pub events: bool,
+}
+
+impl Batch {
+    /// Whether the batch has neither transactions nor answers.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.count == 0
+    }
+
+    /// Whether `shard` is owed a reply.
+    pub fn replies_to(&self, shard: usize) -> bool {
+        self.replies & shard_bit(shard) != 0
+    }
+
+    /// Makes it ready to be filled again.
+    pub fn reset(&mut self) {
+        self.txns.clear();
+        self.entries.clear();
+        if self.entries.capacity() > KEEP_BYTES {
+            self.entries = Vec::new();
+        }
+        self.count = 0;
+        self.replies = 0;
+        self.events = false;
+    }
+}
+
+/// A reused buffer that grew beyond this is given back.
+const KEEP_BYTES: usize = 256 << 10;
+
+/// The bit of a shard in [`Batch::replies`].
+pub(super) fn shard_bit(shard: usize) -> u64 {
+    1 << shard.min(63)
+}

@@ -1,0 +1,149 @@
+//! Sessions on the core: opening, attaching again, losing the connection, expiring.
+//!
+//! Creating and closing are transactions. Attaching fixes which shard and connection speak for the session before
+//! the answer leaves; what an older connection of it still has under way is refused.
+
+use crate::jute::Decoder;
+use crate::lanes::entry::{Attached, EntryKind};
+use crate::lanes::request::Request;
+use crate::log::Room;
+use crate::prepare;
+use crate::protocol::{ConnectRequest, ErrorCode, OpCode};
+use crate::reactor::ConnId;
+use crate::session::{self, Attachment, check_password};
+
+use super::EnsembleCore;
+
+impl EnsembleCore {
+    pub(super) fn connect(&mut self, shard: usize, request: &Request<'_>, now_ms: u64) {
+        let conn = request.conn;
+        let Ok(connect) = ConnectRequest::decode(&mut Decoder::new(request.body)) else {
+            return self.answer(shard, EntryKind::Drop, conn, 0, 0, |_| {});
+        };
+        if connect.last_zxid_seen > self.tree.published() {
+            tracing::warn!(
+                "refused a connection: its client has seen zxid 0x{:x}, this server is at 0x{:x} (R2); the client must use another server",
+                connect.last_zxid_seen,
+                self.tree.published()
+            );
+            return self.answer(shard, EntryKind::Drop, conn, 0, 0, |_| {});
+        }
+        let timeout_ms = self.config.timeouts.negotiate(connect.timeout_ms);
+        let place =
+            Attachment { shard: shard as u16, conn: conn.index, conn_generation: conn.generation };
+        if connect.session_id == 0 {
+            self.open_session(timeout_ms, place, now_ms);
+        } else {
+            self.attach(&connect, timeout_ms, place, now_ms);
+        }
+    }
+
+    fn open_session(&mut self, timeout_ms: i32, place: Attachment, now_ms: u64) {
+        let registry = &self.registry;
+        let session_id = self.session_ids.next(|id| registry.contains(id));
+        if self.registry.len() >= self.config.sessions_max || self.log_has_room() == Room::None {
+            tracing::error!(
+                "refused a new session: {} are open (at most {}), or there is no space for the log",
+                self.registry.len(),
+                self.config.sessions_max
+            );
+            return self.tell(place, EntryKind::Drop);
+        }
+        let body = timeout_ms.to_be_bytes();
+        let err = self.order(&self.own_request(session_id, OpCode::CreateSession, &body), None);
+        match self.registry.create(session_id, timeout_ms, Some(place), now_ms) {
+            Ok(attached) if err == ErrorCode::Ok => {
+                self.tell_attached(place, session_id, timeout_ms, attached)
+            }
+            _ => self.tell(place, EntryKind::Drop),
+        }
+    }
+
+    fn attach(
+        &mut self,
+        connect: &ConnectRequest<'_>,
+        timeout_ms: i32,
+        place: Attachment,
+        now_ms: u64,
+    ) {
+        let session_id = connect.session_id;
+        let proved = connect.password.is_some_and(|p| check_password(session_id, p));
+        if !proved {
+            return self.tell(place, EntryKind::Refused);
+        }
+        match self.registry.attach(session_id, timeout_ms, place, now_ms) {
+            Ok(attached) => {
+                // A session has one connection: the older one goes, and is told so before the newer one is told
+                // that it is attached.
+                if let Some(old) = attached.superseded {
+                    self.tell(old, EntryKind::Kick);
+                }
+                self.tell_attached(place, session_id, timeout_ms, attached);
+            }
+            Err(_) => self.tell(place, EntryKind::Refused),
+        }
+    }
+
+    fn tell_attached(
+        &mut self,
+        place: Attachment,
+        session_id: i64,
+        timeout_ms: i32,
+        to: session::Attached,
+    ) {
+        let body = Attached { session_id, timeout_ms, slot: to.slot, generation: to.generation };
+        let kind = EntryKind::Attached;
+        self.answer(place.shard as usize, kind, conn_of(place), 0, 0, |out| body.put(out));
+    }
+
+    fn tell(&mut self, place: Attachment, kind: EntryKind) {
+        self.answer(place.shard as usize, kind, conn_of(place), 0, 0, |_| {});
+    }
+
+    pub(super) fn own_request<'a>(
+        &self,
+        session_id: i64,
+        op: OpCode,
+        body: &'a [u8],
+    ) -> prepare::Request<'a> {
+        let now_ms = self.wall_ms;
+        prepare::Request { session_id, cxid: 0, op, body, identities: &[], moved: false, now_ms }
+    }
+
+    pub(super) fn disconnect(&mut self, request: &Request<'_>) {
+        self.identities.release(request.identities);
+        self.registry.detach(request.session_id, request.generation);
+    }
+
+    /// Deadlines: sessions that expire, containers and TTL nodes that are due. `passes_ms` are the shards' pass clocks
+    /// as they were before what the shards sent was taken.
+    pub(super) fn tick(&mut self, now_ms: u64, passes_ms: &[u64]) {
+        let slowest = passes_ms.iter().copied().min().unwrap_or(0);
+        let pass_ms = |shard: Option<u16>| shard.map_or(slowest, |s| passes_ms[s as usize]);
+        let mut found = std::mem::take(&mut self.expiry);
+        self.registry.tick(now_ms, pass_ms, &mut found);
+        if found.stall_ms > 0 {
+            tracing::warn!(
+                "this process stood still for {} ms; no session expires for that",
+                found.stall_ms
+            );
+        }
+        for &session_id in &found.expired {
+            self.expire(session_id);
+        }
+        self.expiry = found;
+        self.reap(now_ms);
+    }
+
+    fn expire(&mut self, session_id: i64) {
+        tracing::info!("expiring session 0x{session_id:x}");
+        self.order(&self.own_request(session_id, OpCode::CloseSession, b""), None);
+        if let Some(place) = self.registry.remove(session_id) {
+            self.tell(place, EntryKind::Kick);
+        }
+    }
+}
+
+fn conn_of(place: Attachment) -> ConnId {
+    ConnId { index: place.conn, generation: place.conn_generation }
+}

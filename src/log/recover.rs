@@ -1,0 +1,494 @@
+//! Recovery: which frames count, where the log ends, and whether what is missing there may be
+//! missing.
+//!
+//! Frames are taken in sequence, each naming the CRC of the one before. Where the sequence ends,
+//! everything beyond is searched for a frame that proves the missing one had been durable. If
+//! there is one, something acknowledged is damaged and recovery refuses; otherwise it is the torn
+//! tail of writes in flight. Recovery only reads: the cut is made by `Writer::open`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::log::Zxid;
+use crate::log::body::{Batch, Start, StartReason};
+use crate::log::disk::{LogDir, RealDir, SegmentFile};
+use crate::log::error::{BoxError, LogError};
+use crate::log::frame::{Frame, Kind, SECTOR};
+use crate::log::segment::{self, Reader, Segment};
+
+/// Bytes read from a segment at a time.
+const CHUNK: usize = 4 << 20;
+
+/// What recovery found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last transaction in the log, or the zxid replay was asked to start behind, if newer.
+    pub last_zxid: Zxid,
+    /// The newest committed zxid that a frame names, never above `last_zxid`: publish up to here,
+    /// what lies beyond is the ensemble's to decide.
+    pub committed_zxid: Zxid,
+    /// Transactions handed to `apply`.
+    pub transactions: u64,
+    /// Frames that count (of the segments that were read).
+    pub frames: u64,
+    /// What was found behind the end and does not count.
+    pub cut: Option<CutReport>,
+}
+
+/// The torn tail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutReport {
+    /// Segment file.
+    pub name: String,
+    /// Byte offset from which nothing counts.
+    pub offset: u64,
+    /// What is wrong with the first frame there.
+    pub reason: String,
+    /// Whole frames behind it that were written out of order and are dropped with it.
+    pub frames_beyond: u64,
+}
+
+/// Where the log ends, and what `Writer::open` must know to go on.
+pub struct LogTail<D: LogDir = RealDir> {
+    pub(crate) dir: Arc<D>,
+    pub(crate) segments: Vec<Segment<D::File>>,
+    /// Numbers of the segments that are part of the log, in order (those not read included).
+    pub(crate) live: Vec<u64>,
+    pub(crate) end: Option<End>,
+    /// Highest incarnation seen anywhere.
+    pub(crate) incarnation_max: u64,
+    pub(crate) from_zxid: Zxid,
+}
+
+/// The end of the last good frame.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    /// Place in `segments`.
+    pub at: usize,
+    pub offset: u64,
+    pub next_sequence: u64,
+    pub crc: u32,
+    pub incarnation: u64,
+    pub last_zxid: Zxid,
+    pub log_id: u64,
+}
+
+/// Replays the log in `dir` behind `from_zxid` (the snapshot's) through `apply`, which gets the
+/// bytes of one transaction at a time. (For ZooKeeper's `forceSync=no`, give [`recover_in`] a
+/// [`RealDir`] that says so.)
+///
+/// # Errors
+/// See [`LogError`]; nothing on the disk is changed in any case.
+pub fn recover(
+    dir: &Path,
+    from_zxid: Zxid,
+    apply: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
+) -> Result<(Recovered, LogTail), LogError> {
+    let dir =
+        RealDir::new(dir, true).map_err(|e| LogError::io("open", dir.display().to_string(), e))?;
+    recover_in(Arc::new(dir), from_zxid, apply)
+}
+
+/// [`recover`] on any disk.
+pub fn recover_in<D: LogDir>(
+    dir: Arc<D>,
+    from_zxid: Zxid,
+    apply: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
+) -> Result<(Recovered, LogTail<D>), LogError> {
+    let segments = segment::open_all(&*dir)?;
+    let mut transactions = 0;
+    let mut visit = |zxid: Zxid, bytes: &[u8]| {
+        if zxid <= from_zxid {
+            return Ok(());
+        }
+        transactions += 1;
+        apply(bytes)
+    };
+    let mut walk = Walk::new(&segments, from_zxid, &mut visit)?;
+    walk.run()?;
+    let (mut recovered, end, live) = (walk.recovered, walk.end, walk.live);
+    recovered.transactions = transactions;
+    let beyond = search_beyond(&segments, end.as_ref())?;
+    if let Some(end) = &end {
+        recovered.cut = cut_report(&segments, end, beyond.frames)?;
+        recovered.last_zxid = end.last_zxid;
+    }
+    if let Some(cut) = &recovered.cut {
+        let CutReport { name, offset, reason, frames_beyond } = cut;
+        tracing::info!(
+            "log: torn tail in {name} at offset {offset} ({reason}); {frames_beyond} frames behind it are dropped"
+        );
+    }
+    recovered.last_zxid = recovered.last_zxid.max(from_zxid);
+    recovered.committed_zxid = recovered.committed_zxid.min(recovered.last_zxid);
+    let heads = segments.iter().filter_map(|s| s.head.as_ref());
+    let incarnation_max = heads
+        .map(|h| h.header.incarnation)
+        .chain(end.iter().map(|e| e.incarnation))
+        .fold(beyond.incarnation_max, u64::max);
+    Ok((recovered, LogTail { dir, segments, live, end, incarnation_max, from_zxid }))
+}
+
+/// Reads the transactions behind `from` up to `through` back, in order, while the log is being
+/// written (for a learner that is to catch up); `through` must be durable. Returns the last one
+/// that was read: less than `through` if the log does not go that far any more, or if it was cut
+/// or purged meanwhile.
+///
+/// # Errors
+/// `Gap` if the log begins behind `from`; otherwise those of the disk and of `each`.
+pub fn read_back<D: LogDir>(
+    dir: &D,
+    from: Zxid,
+    through: Zxid,
+    each: &mut dyn FnMut(Zxid, &[u8]) -> Result<(), BoxError>,
+) -> Result<Zxid, LogError> {
+    let segments = segment::open_all(dir)?;
+    let mut last = from;
+    let mut visit = |zxid: Zxid, bytes: &[u8]| {
+        if zxid > from {
+            each(zxid, bytes)?;
+            last = zxid;
+        }
+        Ok(())
+    };
+    let mut walk = Walk::new(&segments, from, &mut visit)?;
+    walk.limit = through;
+    walk.run()?;
+    Ok(last)
+}
+
+/// The zxid of the snapshot that the log was last restarted behind, if it was.
+pub fn restarted_at<D: LogDir>(dir: &D) -> Result<Option<Zxid>, LogError> {
+    let segments = segment::open_all(dir)?;
+    let heads = segments.iter().rev().filter_map(|s| s.head.as_ref());
+    let mut restarts = heads.filter(|h| h.start.reason == StartReason::Restarted);
+    Ok(restarts.next().map(|h| h.start.continues_zxid))
+}
+
+/// What is done with each transaction: its zxid and its bytes.
+pub(crate) type Visit<'v> = dyn FnMut(Zxid, &[u8]) -> Result<(), BoxError> + 'v;
+
+/// The walk along the frames that count.
+pub(crate) struct Walk<'a, 'v, F> {
+    segments: &'a [Segment<F>],
+    visit: &'a mut Visit<'v>,
+    /// `None` until a first frame was found.
+    pub end: Option<End>,
+    pub live: Vec<u64>,
+    pub recovered: Recovered,
+    /// Where the walk begins.
+    first: Option<usize>,
+    /// Transactions beyond it are not wanted: the walk ends before the first batch of them.
+    pub limit: Zxid,
+}
+
+impl<'a, 'v, F: SegmentFile> Walk<'a, 'v, F> {
+    /// Finds the segment to begin with: the last that begins at or before `from_zxid`.
+    pub fn new(
+        segments: &'a [Segment<F>],
+        from_zxid: Zxid,
+        visit: &'a mut Visit<'v>,
+    ) -> Result<Self, LogError> {
+        let reasons = |s: &Segment<F>| s.head.as_ref().map(|h| h.start.reason);
+        let base =
+            segments.iter().rposition(|s| reasons(s) == Some(StartReason::Restarted)).unwrap_or(0);
+        let mut live: Vec<usize> = Vec::new();
+        for (at, segment) in segments.iter().enumerate().skip(base) {
+            let Some(head) = &segment.head else { continue };
+            if head.start.reason == StartReason::Truncated {
+                // What began at or behind the cut is dead.
+                live.retain(|l| sequence(&segments[*l]) < head.header.sequence);
+            }
+            live.push(at);
+        }
+        let begins_before = |at: &&usize| segments[**at].continues_zxid() <= Some(from_zxid);
+        let first = live.iter().rev().find(begins_before).copied();
+        if let (None, Some(oldest)) = (first, live.first()) {
+            let begins_after = segments[*oldest].continues_zxid().unwrap_or_default();
+            return Err(LogError::Gap { begins_after, from_zxid });
+        }
+        let skipped = live.iter().take_while(|at| Some(**at) != first);
+        let live = skipped.map(|at| segments[*at].index).collect();
+        let limit = Zxid::MAX;
+        Ok(Walk { segments, visit, end: None, live, recovered: Recovered::default(), first, limit })
+    }
+
+    /// Takes frame after frame until there is no next one.
+    pub fn run(&mut self) -> Result<(), LogError> {
+        let Some(mut at) = self.first else { return Ok(()) };
+        loop {
+            let cut = self.cut_ahead(at);
+            if !self.run_segment(at, cut)? {
+                return Ok(());
+            }
+            match self.next_segment(at, cut)? {
+                Some(next) => at = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes the frames of one segment; `false` if the walk is to end at its limit.
+    fn run_segment(&mut self, at: usize, cut: Option<usize>) -> Result<bool, LogError> {
+        let segment = &self.segments[at];
+        let mut reader =
+            Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, CHUNK);
+        let mut offset = 0;
+        while !self.is_at_cut(cut) {
+            match reader.frame_at(offset)? {
+                Ok(frame) if self.follows(&frame) => {
+                    if !self.take(at, offset, &frame, cut)? {
+                        return Ok(false);
+                    }
+                    offset += u64::from(frame.header.frame_bytes);
+                }
+                _ => break,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Is this the next frame?
+    fn follows(&self, frame: &Frame<'_>) -> bool {
+        let Some(end) = &self.end else { return true };
+        let header = &frame.header;
+        let newer = header.kind == Kind::Start && header.incarnation > end.incarnation;
+        header.sequence == end.next_sequence
+            && header.previous_crc == end.crc
+            && (header.incarnation == end.incarnation || newer)
+    }
+
+    /// The next cut of the log that lies in a segment behind `at`: the lowest sequence that is
+    /// dead, in the newest segment that says so.
+    fn cut_ahead(&self, at: usize) -> Option<usize> {
+        let behind = self.segments.iter().enumerate().skip(at + 1);
+        let cuts = behind.filter(|(_, s)| {
+            s.head.as_ref().is_some_and(|h| h.start.reason == StartReason::Truncated)
+        });
+        cuts.min_by_key(|(at, s)| (sequence(s), std::cmp::Reverse(*at))).map(|(at, _)| at)
+    }
+
+    /// Has the walk come to where the log was cut later on?
+    fn is_at_cut(&self, cut: Option<usize>) -> bool {
+        let (Some(end), Some(cut)) = (&self.end, cut) else { return false };
+        sequence(&self.segments[cut]) <= end.next_sequence
+    }
+
+    /// The segment that goes on where this one ends.
+    fn next_segment(&self, at: usize, cut: Option<usize>) -> Result<Option<usize>, LogError> {
+        let Some(end) = &self.end else { return Ok(None) };
+        let fits = |s: &Segment<F>| {
+            s.head.as_ref().is_some_and(|h| {
+                let newer = h.header.incarnation > end.incarnation;
+                h.header.sequence == end.next_sequence
+                    && h.header.previous_crc == end.crc
+                    && (newer || h.header.incarnation == end.incarnation)
+            })
+        };
+        if let Some(cut) = cut.filter(|c| self.is_at_cut(Some(*c))) {
+            if fits(&self.segments[cut]) {
+                return Ok(Some(cut));
+            }
+            return Err(LogError::Inconsistent {
+                name: self.segments[cut].name.clone(),
+                offset: 0,
+                reason: format!(
+                    "it says that it continues frame {}, but that frame is another",
+                    sequence(&self.segments[cut]).saturating_sub(1)
+                ),
+            });
+        }
+        let behind = self.segments.iter().enumerate().skip(at + 1);
+        Ok(behind.filter(|(_, s)| fits(s)).map(|(at, _)| at).next())
+    }
+
+    /// Lets a frame count. `false`: it is all beyond the walk's limit and does not.
+    fn take(
+        &mut self,
+        at: usize,
+        offset: u64,
+        frame: &Frame<'_>,
+        cut: Option<usize>,
+    ) -> Result<bool, LogError> {
+        let name = &self.segments[at].name;
+        let wrong = |reason: String| LogError::Inconsistent { name: name.clone(), offset, reason };
+        let header = frame.header;
+        let (mut last_zxid, mut log_id) =
+            self.end.as_ref().map_or((Zxid::MIN, 0), |e| (e.last_zxid, e.log_id));
+        match header.kind {
+            Kind::Start => {
+                let start = Start::read(frame.body).map_err(wrong)?;
+                if start.continues_zxid > self.limit {
+                    return Ok(false);
+                }
+                (last_zxid, log_id) = (start.continues_zxid, start.log_id);
+            }
+            Kind::Batch => {
+                let batch = Batch::read(frame.body).map_err(wrong)?;
+                if batch.first_zxid() <= last_zxid {
+                    let first = batch.first_zxid();
+                    let reason = format!("zxid 0x{first:x} does not follow 0x{last_zxid:x}");
+                    return Err(wrong(reason));
+                }
+                if batch.first_zxid() > self.limit {
+                    return Ok(false);
+                }
+                let cut = cut.and_then(|cut| self.segments[cut].continues_zxid());
+                let limit = self.limit.min(cut.unwrap_or(Zxid::MAX));
+                last_zxid = self.take_batch(at, offset, &batch, limit)?.unwrap_or(last_zxid);
+            }
+            Kind::Seal => {}
+        }
+        if offset == 0 {
+            self.live.push(self.segments[at].index);
+        }
+        self.recovered.frames += 1;
+        self.recovered.committed_zxid = self.recovered.committed_zxid.max(header.committed);
+        self.end = Some(End {
+            at,
+            offset: offset + u64::from(header.frame_bytes),
+            next_sequence: header.sequence + 1,
+            crc: frame.crc,
+            incarnation: header.incarnation,
+            last_zxid,
+            log_id,
+        });
+        Ok(true)
+    }
+
+    /// Hands the batch's transactions on; those that were cut away later are passed over.
+    fn take_batch(
+        &mut self,
+        at: usize,
+        offset: u64,
+        batch: &Batch<'_>,
+        limit: Zxid,
+    ) -> Result<Option<Zxid>, LogError> {
+        let mut last = None;
+        for (zxid, bytes) in batch.iter().take_while(|(zxid, _)| *zxid <= limit) {
+            (self.visit)(zxid, bytes).map_err(|source| LogError::Apply {
+                zxid,
+                name: self.segments[at].name.clone(),
+                offset,
+                source,
+            })?;
+            last = Some(zxid);
+        }
+        Ok(last)
+    }
+}
+
+fn sequence<F>(segment: &Segment<F>) -> u64 {
+    segment.head.as_ref().map_or(0, |h| h.header.sequence)
+}
+
+/// What lies behind the end.
+#[derive(Default)]
+struct Beyond {
+    frames: u64,
+    incarnation_max: u64,
+}
+
+/// Searches everything behind the end for frames of the log's newest incarnation, or newer ones.
+/// One that says that the missing frame was already durable makes recovery refuse.
+fn search_beyond<F: SegmentFile>(
+    segments: &[Segment<F>],
+    end: Option<&End>,
+) -> Result<Beyond, LogError> {
+    let mut beyond = Beyond::default();
+    let first = end.map_or(0, |e| e.at);
+    for (at, segment) in segments.iter().enumerate().skip(first) {
+        let mut offset = end.filter(|e| e.at == at).map_or(0, |e| e.offset);
+        let mut reader =
+            Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, CHUNK);
+        while offset + SECTOR as u64 <= segment.bytes {
+            let sector = offset;
+            offset += SECTOR as u64;
+            let Ok(header) = reader.peek(sector)? else { continue };
+            let (sequence, incarnation) = end.map_or((1, 0), |e| (e.next_sequence, e.incarnation));
+            if header.incarnation < incarnation || header.sequence < sequence {
+                continue;
+            }
+            let Ok(frame) = reader.frame_at(sector)? else { continue };
+            let header = frame.header;
+            beyond.frames += 1;
+            beyond.incarnation_max = beyond.incarnation_max.max(header.incarnation);
+            let last_zxid = end.map_or(0, |e| e.last_zxid);
+            let proves = header.incarnation > incarnation
+                || header.durable_sequence >= sequence
+                || header.durable_through > last_zxid;
+            if proves {
+                return Err(damaged(segments, end, segment, sector, last_zxid));
+            }
+            offset = sector + u64::from(header.frame_bytes);
+        }
+    }
+    Ok(beyond)
+}
+
+fn damaged<F: SegmentFile>(
+    segments: &[Segment<F>],
+    end: Option<&End>,
+    later: &Segment<F>,
+    later_offset: u64,
+    last_zxid: Zxid,
+) -> LogError {
+    let (at, offset) = end.map_or((0, 0), |e| (e.at, e.offset));
+    let (mut bad, mut bad_offset) = (&segments[at], offset);
+    // A frame that did not fit any more stands at the front of the next segment.
+    if is_blank(bad, offset)
+        && let Some(next) = segments.get(at + 1)
+    {
+        (bad, bad_offset) = (next, 0);
+    }
+    LogError::Damaged {
+        name: bad.name.clone(),
+        offset: bad_offset,
+        reason: why(bad, bad_offset),
+        later_name: later.name.clone(),
+        later_offset,
+        last_zxid,
+    }
+}
+
+/// Was nothing written at `offset`, or is it the end of the file?
+fn is_blank<F: SegmentFile>(segment: &Segment<F>, offset: u64) -> bool {
+    let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
+    reader.sector_is_zero(offset).unwrap_or(false)
+}
+
+/// What is wrong with the frame at `offset`, in words.
+fn why<F: SegmentFile>(segment: &Segment<F>, offset: u64) -> String {
+    let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
+    match reader.frame_at(offset) {
+        Ok(Ok(frame)) => format!(
+            "frame {} of incarnation {} does not belong here",
+            frame.header.sequence, frame.header.incarnation
+        ),
+        Ok(Err(err)) => err.to_string(),
+        Err(err) => err.to_string(),
+    }
+}
+
+/// Says what is dropped, if anything of this incarnation is.
+fn cut_report<F: SegmentFile>(
+    segments: &[Segment<F>],
+    end: &End,
+    frames_beyond: u64,
+) -> Result<Option<CutReport>, LogError> {
+    let segment = &segments[end.at];
+    let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
+    let torn = match reader.peek(end.offset)? {
+        Ok(header) => header.incarnation >= end.incarnation && header.sequence >= end.next_sequence,
+        Err(_) => false,
+    };
+    if !torn && frames_beyond == 0 {
+        return Ok(None);
+    }
+    Ok(Some(CutReport {
+        name: segment.name.clone(),
+        offset: end.offset,
+        reason: why(segment, end.offset),
+        frames_beyond,
+    }))
+}

@@ -1,0 +1,226 @@
+//! Spare segments: made ahead in the background, zero-written or recycled, so that the writer
+//! never extends a file.
+//!
+//! A spare already has the name of a segment, and a first sector of zeros; it becomes one when
+//! its start frame is written, a plain overwrite with no metadata behind it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::log::disk::{LogDir, SegmentFile, zeroed};
+use crate::log::error::LogError;
+use crate::log::frame::SECTOR;
+use crate::log::segment::{self, UNFINISHED};
+
+/// How long the maker waits before it tries again after a failure.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A segment that is ready to be written.
+pub(crate) struct Spare<F> {
+    pub index: u64,
+    pub file: F,
+    pub bytes: u64,
+}
+
+struct State<F> {
+    ready: VecDeque<Spare<F>>,
+    /// Segments that nobody needs any more.
+    retired: VecDeque<u64>,
+    next_index: u64,
+    failed: Option<String>,
+    stop: bool,
+}
+
+struct Shared<F> {
+    state: Mutex<State<F>>,
+    changed: Condvar,
+}
+
+impl<F> Shared<F> {
+    fn lock(&self) -> MutexGuard<'_, State<F>> {
+        // The state is only ever changed by single assignments: it is whole even after a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer's side.
+pub(crate) struct Spares<F> {
+    shared: Arc<Shared<F>>,
+}
+
+/// Makes spares; run by a background thread, or by hand in a simulator.
+pub struct SpareMaker<D: LogDir> {
+    dir: Arc<D>,
+    shared: Arc<Shared<D::File>>,
+    segment_bytes: u64,
+    wanted: usize,
+    notify: Option<Box<dyn Fn() + Send>>,
+}
+
+/// The background thread that makes spares; dropping it stops and joins the thread.
+pub struct SpareThread {
+    stop: Option<Box<dyn FnOnce() + Send>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Joins the two sides. `ready` are spares found at the start, `next_index` is above all segments.
+pub(crate) fn pair<D: LogDir>(
+    dir: Arc<D>,
+    segment_bytes: u64,
+    wanted: usize,
+    ready: VecDeque<Spare<D::File>>,
+    next_index: u64,
+) -> (Spares<D::File>, SpareMaker<D>) {
+    let state = State { ready, retired: VecDeque::new(), next_index, failed: None, stop: false };
+    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+    let maker = SpareMaker { dir, shared: shared.clone(), segment_bytes, wanted, notify: None };
+    (Spares { shared }, maker)
+}
+
+impl<F> Spares<F> {
+    /// Takes the next spare.
+    pub fn take(&self) -> Option<Spare<F>> {
+        let spare = self.shared.lock().ready.pop_front();
+        self.shared.changed.notify_all();
+        spare
+    }
+
+    /// Spares that are ready, and why there are no more, if making them failed.
+    pub fn status(&self) -> (usize, Option<String>) {
+        let state = self.shared.lock();
+        (state.ready.len(), state.failed.clone())
+    }
+
+    /// Gives segments back, to be recycled or removed.
+    pub fn retire(&self, indexes: impl Iterator<Item = u64>) {
+        self.shared.lock().retired.extend(indexes);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl<D: LogDir> SpareMaker<D> {
+    /// Called whenever a spare became ready or making one failed, for a writer that waits.
+    pub fn on_change(&mut self, notify: Box<dyn Fn() + Send>) {
+        self.notify = Some(notify);
+    }
+
+    /// Does one thing that is due: recycles or removes a retired segment, or makes a spare.
+    /// `false`: nothing was due, or it failed (then the writer's status says why).
+    pub fn turn(&self) -> bool {
+        let (retired, short, index) = {
+            let mut state = self.shared.lock();
+            let short = state.ready.len() < self.wanted;
+            let retired = state.retired.pop_front();
+            if short {
+                state.next_index += 1;
+            }
+            (retired, short, state.next_index - 1)
+        };
+        let done = match (retired, short) {
+            (Some(old), true) => self.recycle(old, index).map(Some),
+            (Some(old), false) => self.remove(old).map(|()| None),
+            (None, true) => self.make(index).map(Some),
+            (None, false) => return false,
+        };
+        let ok = done.is_ok();
+        {
+            let mut state = self.shared.lock();
+            match done {
+                Ok(spare) => {
+                    state.ready.extend(spare);
+                    state.failed = None;
+                }
+                Err(err) => {
+                    tracing::warn!("{err}");
+                    state.failed = Some(err.to_string());
+                }
+            }
+        }
+        self.shared.changed.notify_all();
+        if let Some(notify) = &self.notify {
+            notify();
+        }
+        ok
+    }
+
+    fn make(&self, index: u64) -> Result<Spare<D::File>, LogError> {
+        let name = segment::name(index);
+        let made = self.dir.create_zeroed(UNFINISHED, self.segment_bytes);
+        let file = match made {
+            Ok(file) => file,
+            Err(err) => {
+                // Give back what was taken: the disk may be full.
+                let _ = self.dir.remove(UNFINISHED);
+                return Err(LogError::io("make", name, err));
+            }
+        };
+        self.dir.rename(UNFINISHED, &name).map_err(|e| LogError::io("rename", &name, e))?;
+        self.dir.sync().map_err(|e| LogError::io("sync the directory of", &name, e))?;
+        Ok(Spare { index, file, bytes: self.segment_bytes })
+    }
+
+    /// Zeroes the first sector, durably, before the new name could make it look live.
+    fn recycle(&self, old: u64, index: u64) -> Result<Spare<D::File>, LogError> {
+        let (old, name) = (segment::name(old), segment::name(index));
+        let file = self.dir.open(&old).map_err(|e| LogError::io("open", &old, e))?;
+        let bytes = file.size().map_err(|e| LogError::io("measure", &old, e))?;
+        if bytes != self.segment_bytes {
+            self.dir.remove(&old).map_err(|e| LogError::io("remove", &old, e))?;
+            return self.make(index);
+        }
+        let zeros = zeroed(SECTOR);
+        file.write_at(0, &zeros).map_err(|e| LogError::io("clear", &old, e))?;
+        self.dir.rename(&old, &name).map_err(|e| LogError::io("rename", &old, e))?;
+        self.dir.sync().map_err(|e| LogError::io("sync the directory of", &name, e))?;
+        Ok(Spare { index, file, bytes })
+    }
+
+    fn remove(&self, old: u64) -> Result<(), LogError> {
+        let old = segment::name(old);
+        self.dir.remove(&old).map_err(|e| LogError::io("remove", &old, e))?;
+        self.dir.sync().map_err(|e| LogError::io("sync the directory of", &old, e))
+    }
+
+    /// Starts the background thread.
+    pub fn spawn(self) -> std::io::Result<SpareThread> {
+        let shared = self.shared.clone();
+        let stop = move || {
+            shared.lock().stop = true;
+            shared.changed.notify_all();
+        };
+        let thread = std::thread::Builder::new().name("log-spares".into()).spawn(move || {
+            crate::log::lower_priority();
+            loop {
+                while self.turn() {}
+                let state = self.shared.lock();
+                if state.stop {
+                    return;
+                }
+                let due = !state.retired.is_empty() || state.ready.len() < self.wanted;
+                if due && state.failed.is_none() {
+                    continue;
+                }
+                if due {
+                    // What is due failed: wait, for the disk may get room again.
+                    drop(self.shared.changed.wait_timeout(state, RETRY));
+                } else {
+                    drop(self.shared.changed.wait(state));
+                }
+            }
+        })?;
+        Ok(SpareThread { stop: Some(Box::new(stop)), thread: Some(thread) })
+    }
+}
+
+impl Drop for SpareThread {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a resident and the loop that steps it know of each other. The simulator implements [`Io`]
+//! too, so nothing here may need a kernel.
+
+use super::{AlignedBuf, LogFile, Waker};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+
+/// A connection of one reactor. The generation tells apart connections that used one index in turn.
+#[derive(Debug, Copy, Clone, Eq, PartialEq, Hash)]
+pub struct ConnId {
+    /// Place in the reactor's table; small, reused.
+    pub index: u32,
+    /// How often the place was used before.
+    pub generation: u32,
+}
+
+/// What [`Resident::step`] wants next.
+#[derive(Debug, Copy, Clone, Eq, PartialEq)]
+pub enum Turn {
+    /// There is more work: go round again without sleeping.
+    Again,
+    /// Nothing to do until something arrives, or until the deadline ([`Io::now_ns`]'s clock).
+    Idle {
+        /// When to step again at the latest, whatever happens.
+        deadline_ns: Option<u64>,
+    },
+}
+
+/// What a resident may ask of whoever steps it.
+pub trait Io {
+    /// Monotonic time, read once a pass. [`super::monotonic_ns`] is the same clock.
+    fn now_ns(&self) -> u64;
+
+    /// The connection's output, to append to; `None` once it is gone or being closed. All that is
+    /// appended in one pass leaves in one send.
+    fn out(&mut self, c: ConnId) -> Option<&mut Vec<u8>>;
+
+    /// Bytes appended and not yet taken by the kernel; 0 for a connection that is gone.
+    fn backlog(&self, c: ConnId) -> usize;
+
+    /// Closes: after what was appended has left, or at once and without it. `closed` follows.
+    fn close(&mut self, c: ConnId, after_flush: bool);
+
+    /// Stops reading the socket. No `bytes` follow until [`resume`](Self::resume); what the kernel
+    /// had already delivered is kept.
+    fn pause(&mut self, c: ConnId);
+
+    /// Reads the socket again, what was kept first.
+    fn resume(&mut self, c: ConnId);
+
+    /// Stops accepting connections on every listener. One that is just being accepted may still come.
+    fn pause_accept(&mut self);
+
+    /// Accepts connections again.
+    fn resume_accept(&mut self);
+
+    /// Starts a write of the whole buffer; `disk_done` brings the buffer back. Several may be in
+    /// flight, and they complete in any order. Offset, length and address must suit the file
+    /// (O_DIRECT: multiples of [`super::ALIGN`]).
+    fn write(&mut self, file: &LogFile, offset: u64, buf: AlignedBuf, token: u64);
+
+    /// Makes another reactor go through a pass that begins after this one's `step`; sent at the end
+    /// of the pass, once, and only if that reactor sleeps.
+    fn wake(&mut self, who: &Waker);
+
+    /// Takes over a stream that somebody else connected (a peer's, say). No `opened` follows; from
+    /// here on it is a connection like any other. `None` if there is no room for it or if whoever
+    /// steps the resident has no sockets.
+    fn adopt(&mut self, stream: TcpStream) -> Option<ConnId> {
+        drop(stream);
+        None
+    }
+}
+
+/// A state machine that a reactor steps. All calls come from one thread, one at a time.
+pub trait Resident {
+    /// A connection was accepted.
+    fn opened<I: Io>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, local: SocketAddr);
+
+    /// Bytes arrived. They are only there during the call.
+    fn bytes<I: Io>(&mut self, io: &mut I, c: ConnId, data: &[u8]);
+
+    /// The backlog is 0 again after the socket had been full. Not called when all that was appended in
+    /// a pass left with its send: who waits for that looks at the backlog in the next pass.
+    fn drained<I: Io>(&mut self, io: &mut I, c: ConnId);
+
+    /// The peer closed or reset the connection, or our close is complete. `c` is dead from here on.
+    fn closed<I: Io>(&mut self, io: &mut I, c: ConnId);
+
+    /// A write completed: how many bytes were written, or why none.
+    fn disk_done<I: Io>(
+        &mut self,
+        io: &mut I,
+        token: u64,
+        result: io::Result<usize>,
+        buf: AlignedBuf,
+    );
+
+    /// Once a pass, after all completions were delivered.
+    fn step<I: Io>(&mut self, io: &mut I) -> Turn;
+
+    /// About to park: set parked flags, fence, look once more. True: may park.
+    fn before_park(&mut self) -> bool {
+        true
+    }
+
+    /// Back from the park for which `before_park` said true.
+    fn after_park(&mut self) {}
+}

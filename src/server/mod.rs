@@ -1,0 +1,411 @@
+//! The server put together: recovery, the threads and what joins them, the background work, and stopping.
+//!
+//! Owns nothing that works at run time; it makes the rooms, hands each what it needs, and waits.
+
+mod plan;
+mod recovery;
+mod signals;
+mod snapshots;
+mod worker;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use crate::admin::words::{ConfView, WhiteList};
+use crate::admin::{Desk, DeskFacts};
+use crate::auth::{AuthConfig, IdentityTable};
+use crate::cli::server::ServerArgs;
+use crate::cli::summary::Summary;
+use crate::config::Config;
+use crate::ensemble::{CoreConfig, CoreParts, EnsembleCore, ShardEnd};
+use crate::lanes;
+use crate::log;
+use crate::metrics::Registry as Metrics;
+use crate::prepare::PrepareConfig;
+use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
+use crate::session::{
+    RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
+};
+use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks, ShardParts};
+use crate::watch::{WatchLimits, WatchTable};
+
+use plan::Plan;
+use snapshots::{Snapshots, Taker};
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing_subscriber::EnvFilter;
+use worker::Worker;
+
+/// Why the server does not start, or why it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The client port cannot be had.
+    #[error(
+        "cannot listen on {address}: {error}; is another server running there? (clientPort, clientPortAddress)"
+    )]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The log or a snapshot.
+    #[error(transparent)]
+    Log(#[from] log::LogError),
+    /// The snapshots.
+    #[error(transparent)]
+    Snapshot(#[from] crate::snapshot::SnapshotError),
+    /// What the log or a snapshot says cannot be applied.
+    #[error("cannot recover: {0}")]
+    Recovery(String),
+    /// The machine has no room for a thread or a descriptor.
+    #[error("cannot start {what}: {error}")]
+    System {
+        /// What was to be started.
+        what: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// Batches that a request lane holds at the most, and bytes of one beyond which the next is begun: what may wait on the
+/// way to the core, 4 MiB and one frame.
+const LANE_SLOTS: usize = 32;
+const LANE_SLOT_BYTES: usize = 128 << 10;
+/// Batches that the commit ring holds at the most.
+const RING_SLOTS: usize = 32;
+/// A log write that takes longer ends the process.
+const LOG_WRITE_LIMIT_NS: u64 = 30_000_000_000;
+/// Distinct identity lists.
+const IDENTITY_LISTS_MAX: usize = 1 << 20;
+
+/// `ringkeeper server`: reads the configuration, says what it makes of it, and runs.
+///
+/// # Errors
+/// What stops the start, in words for the operator.
+pub fn command(args: &ServerArgs) -> Result<(), String> {
+    let loaded = args.load().map_err(|e| e.to_string())?;
+    let filter = EnvFilter::try_new(&args.log.0).map_err(|e| {
+        format!("--log {}: {e}; give error, warn, info, debug or trace", args.log.0)
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if args.check {
+        println!("the configuration is good");
+        return Ok(());
+    }
+    run(&loaded.config, args.config.clone()).map_err(|e| e.to_string())
+}
+
+/// Runs a server until it is told to stop.
+pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
+    let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
+    let lock_dir = own_dir(&config.data_dir);
+    let _lock = log::DirLock::acquire(&lock_dir)?;
+    let plan = Plan::new(config);
+    let began = Instant::now();
+    let recovered = recovery::recover(config)?;
+    let recovery = began.elapsed();
+    let znode_count = recovered.tree.node_count();
+    let (last_zxid, listeners) = (recovered.last_zxid, listen(config, plan.shards)?);
+    let client_address = listeners[0].local_addr().map_err(|e| system("the client port", e))?;
+    let running = assemble(config, &plan, recovered, listeners)?;
+    let summary = Summary {
+        version: env!("CARGO_PKG_VERSION"),
+        config_file,
+        client_address,
+        data_dir: config.data_dir.clone(),
+        data_log_dir: config.data_log_dir.clone(),
+        recovered_zxid: last_zxid,
+        znode_count: znode_count as usize,
+        recovery,
+        shards: plan.shards,
+        cores: plan.cpus,
+        core_together: plan.together,
+        pinned: plan.threads.iter().any(|t| t.cpu.is_some()),
+        force_sync: config.force_sync,
+        sync_method: if config.force_sync {
+            "O_DIRECT|O_DSYNC through io_uring"
+        } else {
+            "O_DIRECT through io_uring, not synced (forceSync=no)"
+        },
+        session_timeout_ms: (config.min_session_timeout_ms, config.max_session_timeout_ms),
+    };
+    print!("{summary}");
+    println!("serving clients on {client_address}");
+    stopping.wait();
+    println!("stopping");
+    running.stop().map_err(|e| system("the threads' end", e))
+}
+
+/// Our files live beside ZooKeeper's `version-2/`, so that either can be kept.
+pub(crate) fn own_dir(dir: &Path) -> PathBuf {
+    dir.join("ringkeeper")
+}
+
+fn system(what: &'static str, error: std::io::Error) -> ServerError {
+    ServerError::System { what, error }
+}
+
+/// One listener a shard on one port: the kernel spreads connections over them.
+fn listen(config: &Config, shards: usize) -> Result<Vec<TcpListener>, ServerError> {
+    let mut address = config.client_address();
+    let mut listeners = Vec::with_capacity(shards);
+    let refused = |address| move |error| ServerError::Listen { address, error };
+    // Sharing the port among our own shards would share it with another server of the same user as well: look first
+    // whether anybody has it.
+    drop(socket(address, false).map_err(refused(address))?);
+    for _ in 0..shards {
+        let socket = socket(address, true).map_err(refused(address))?;
+        let backlog = match config.client_port_listen_backlog {
+            n if n > 0 => n,
+            _ => 4096,
+        };
+        socket.listen(backlog).map_err(refused(address))?;
+        let listener = TcpListener::from(socket);
+        // With port 0 the first takes a free one, and the others join it there.
+        address = listener.local_addr().map_err(refused(address))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Everything that runs. Ends in the order of its fields: first those who use the others.
+struct Running {
+    desk: Desk,
+    snapshots: snapshots::Running,
+    threads: Vec<reactor::Handle>,
+    _spares: log::SpareThread,
+}
+
+impl Running {
+    fn stop(self) -> std::io::Result<()> {
+        drop(self.desk);
+        drop(self.snapshots);
+        for thread in &self.threads {
+            thread.stop();
+        }
+        self.threads.into_iter().try_for_each(reactor::Handle::join)
+    }
+}
+
+fn assemble(
+    config: &Config,
+    plan: &Plan,
+    recovered: recovery::Recovered,
+    listeners: Vec<TcpListener>,
+) -> Result<Running, ServerError> {
+    let tree = recovered.tree.shared();
+    let metrics = Arc::new(Metrics::new());
+    let registry = registry(&recovered)?;
+    let heard = registry.heard();
+    let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
+    let addresses = Arc::new(AddressTable::default());
+    let auth = Arc::new(config.auth());
+    let (commits, rings) = lanes::commit_ring(plan.shards, RING_SLOTS);
+    let mut desk = Desk::new();
+    let snapshots = Snapshots::new();
+
+    let wakers = plan.threads.iter().map(|_| Waker::new()).collect::<Result<Vec<_>, _>>();
+    let wakers = wakers.map_err(|e| system("a waker", e))?;
+    let core_thread = plan.core_thread();
+    let (mut ends, mut shards, mut desks) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, ring) in rings.into_iter().enumerate() {
+        let waker = &wakers[plan.shard_thread(index)];
+        let apart = plan.shard_thread(index) != core_thread;
+        let (to_core, from_shard) = lanes::lane(LANE_SLOTS, LANE_SLOT_BYTES);
+        let watch_count = Arc::new(AtomicU64::new(0));
+        let passes = Arc::new(PassClock::new());
+        ends.push(ShardEnd {
+            lane: from_shard,
+            waker: apart.then(|| waker.clone()),
+            watch_count: watch_count.clone(),
+            passes: passes.clone(),
+        });
+        let shard_desk = desk.shard();
+        desks.push((shard_desk.clone(), waker.clone()));
+        let links = ShardLinks {
+            identities: identities.clone(),
+            heard: heard.clone(),
+            addresses: addresses.clone(),
+            core_waker: apart.then(|| wakers[core_thread].clone()),
+            watch_count,
+            auth: auth.clone(),
+            desk: shard_desk,
+            white_list: WhiteList::new(&config.four_letter_words, config.read_only_mode_enabled),
+        };
+        let shard = Shard::new(ShardParts {
+            index: index as u16,
+            reader: tree.reader().map_err(|e| ServerError::Recovery(e.to_string()))?,
+            lane: to_core,
+            commits: ring,
+            links,
+            limits: shard_limits(config),
+            watches: WatchTable::new(watch_limits(config)),
+            metrics: metrics.writer(),
+        });
+        shards.push((shard, passes));
+    }
+    let facts = DeskFacts {
+        conf: conf_view(config, &listeners),
+        data_dir: own_dir(&config.data_dir),
+        data_log_dir: own_dir(&config.data_log_dir),
+        metrics: metrics.clone(),
+        mode: "standalone",
+    };
+    let opened = desk.open(facts, &tree, desks, wakers[core_thread].clone());
+    opened.map_err(|e| system("the desk", e))?;
+    let parts = CoreParts {
+        tree: recovered.tree,
+        log: recovered.log,
+        shards: ends,
+        commits,
+        registry,
+        session_ids: session_ids(),
+        identities,
+        last_zxid: recovered.last_zxid,
+        snapshots: snapshots.requests(config),
+        office: desk.office(),
+        metrics: metrics.writer(),
+    };
+    let core = EnsembleCore::new(core_config(config, &auth)?, parts);
+    let taker = Taker {
+        tree,
+        dir: own_dir(&config.data_dir),
+        retain: (config.autopurge_snap_retain_count as usize).max(3),
+        purges: config.autopurge_purge_interval_h != 0,
+        core: desk.office(),
+        waker: wakers[core_thread].clone(),
+        metrics: metrics.writer(),
+    };
+    let snapshots = snapshots.start(taker).map_err(|e| system("the snapshot thread", e))?;
+    let threads = spawn(config, plan, wakers, shards, core, listeners)?;
+    Ok(Running { desk, snapshots, threads, _spares: recovered.spares })
+}
+
+/// The sessions of the recovered tree, each with its full time-out anew (R9).
+fn registry(recovered: &recovery::Recovered) -> Result<SessionRegistry, ServerError> {
+    let now_ms = monotonic_ns() / 1_000_000;
+    let mut registry = SessionRegistry::new(RegistryConfig::default(), now_ms);
+    for (id, info) in recovered.tree.sessions() {
+        registry
+            .restore(id, info.timeout_ms, now_ms)
+            .map_err(|e| ServerError::Recovery(e.to_string()))?;
+    }
+    Ok(registry)
+}
+
+fn session_ids() -> SessionIds {
+    let seed_ms = crate::process::wall_clock_ms() as u64;
+    SessionIds::new(SERVER_ID_STANDALONE, seed_ms).expect("the standalone id is in range")
+}
+
+fn spawn(
+    config: &Config,
+    plan: &Plan,
+    wakers: Vec<Waker>,
+    shards: Vec<(Shard, Arc<PassClock>)>,
+    core: EnsembleCore,
+    listeners: Vec<TcpListener>,
+) -> Result<Vec<reactor::Handle>, ServerError> {
+    let mut shards = shards.into_iter().zip(listeners);
+    let mut core = Some(core);
+    let mut handles = Vec::new();
+    for (thread, waker) in plan.threads.iter().zip(wakers) {
+        let mut settings = ReactorConfig {
+            name: thread.name.clone(),
+            cpu: thread.cpu,
+            busy_poll_us: config.busy_poll_us,
+            waker: Some(waker),
+            ..ReactorConfig::default()
+        };
+        let mut worker = Worker { shard: None, core: None };
+        if thread.shard
+            && let Some(((shard, passes), listener)) = shards.next()
+        {
+            settings.listen.push(listener);
+            settings.clock = Some(passes);
+            worker.shard = Some(shard);
+        }
+        if thread.core {
+            worker.core = core.take();
+        }
+        let handle = reactor::spawn(settings, move || worker);
+        handles.push(handle.map_err(|e| system("a reactor", e))?);
+    }
+    Ok(handles)
+}
+
+fn conf_view(config: &Config, listeners: &[TcpListener]) -> ConfView {
+    let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |a| a.port());
+    let shown = |dir: &Path| own_dir(dir).display().to_string();
+    ConfView {
+        client_port: port,
+        data_dir: shown(&config.data_dir),
+        data_log_dir: shown(&config.data_log_dir),
+        tick_time_ms: config.tick_time_ms,
+        max_client_cnxns: config.max_client_cnxns,
+        min_session_timeout_ms: config.min_session_timeout_ms,
+        max_session_timeout_ms: config.max_session_timeout_ms,
+        client_port_listen_backlog: config.client_port_listen_backlog,
+        server_id: 0,
+    }
+}
+
+fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConfig, ServerError> {
+    let timeouts = TimeoutBounds::new(
+        config.tick_time_ms as i32,
+        Some(config.min_session_timeout_ms),
+        Some(config.max_session_timeout_ms),
+    );
+    Ok(CoreConfig {
+        prepare: PrepareConfig {
+            auth: auth.clone(),
+            extended_types_enabled: config.extended_types_enabled,
+            enforce_quota: config.enforce_quota,
+            digest_enabled: config.digest_enabled,
+            reconfig_enabled: config.reconfig_enabled,
+        },
+        timeouts: timeouts.map_err(|e| ServerError::Recovery(e.to_string()))?,
+        sessions_max: RegistryConfig::default().sessions_max,
+        container_check_interval_ms: u64::from(config.container_check_interval_ms),
+        container_max_per_minute: config.container_max_per_minute,
+        container_max_never_used_ms: config.container_max_never_used_interval_ms as i64,
+        log_write_limit_ns: LOG_WRITE_LIMIT_NS,
+    })
+}
+
+fn shard_limits(config: &Config) -> ShardLimits {
+    ShardLimits {
+        frame_bytes_max: config.jute_maxbuffer_bytes as usize,
+        output_pause_bytes: config.output_pause_bytes as usize,
+        output_close_bytes: config.output_limit_bytes as usize,
+        pending_max: 4_096,
+        held_max: 256,
+        handshake_timeout_ms: config.sessionless_cnxn_timeout_ms,
+        per_address_max: config.max_client_cnxns as usize,
+    }
+}
+
+fn watch_limits(config: &Config) -> WatchLimits {
+    let default = WatchLimits::default();
+    match config.watches_per_connection_max {
+        0 => default,
+        max => WatchLimits { watches_per_conn_max: max as usize, ..default },
+    }
+}

@@ -1,0 +1,71 @@
+//! From what is on the disk to a tree, and a log that goes on where it ended.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::log::{self, LogOptions};
+use crate::protocol::Zxid;
+use crate::snapshot;
+use crate::tree::{self, TreeConfig, TreeWriter};
+use crate::txn;
+
+use super::{ServerError, own_dir};
+
+/// What recovery hands to the server.
+pub(super) struct Recovered {
+    pub tree: TreeWriter,
+    pub log: log::Writer,
+    pub spares: log::SpareThread,
+    pub last_zxid: Zxid,
+}
+
+/// Loads the newest snapshot and replays the log behind it.
+pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
+    let tree_config = TreeConfig {
+        digest: config.digest_enabled,
+        extended_types: config.extended_types_enabled,
+        ..TreeConfig::default()
+    };
+    let loaded = snapshot::load_newest(&own_dir(&config.data_dir), &tree_config)?;
+    for unusable in &loaded.passed_over {
+        tracing::warn!(
+            "a newer snapshot is not usable, an older one and the log make up for it: {unusable}"
+        );
+    }
+    let mut tree = loaded.tree;
+    let log_dir = own_dir(&config.data_log_dir).join("log");
+    let from_zxid = loaded.info.map_or(0, |info| info.zxid);
+    let mut apply = |bytes: &[u8]| -> Result<(), log::BoxError> {
+        let (header, body, digest) = txn::decode_record(bytes)?;
+        tree::apply::apply(&mut tree, &header, &body)?;
+        if let Some(digest) = digest
+            && digest.version == txn::DIGEST_VERSION
+            && config.digest_enabled
+            && digest.tree_digest != tree.digest()
+        {
+            tracing::error!(
+                "the tree's digest at zxid 0x{:x} is not the logged one: this server's state differs from what it was",
+                header.zxid
+            );
+        }
+        tree.publish(header.zxid);
+        tree.reclaim(16);
+        Ok(())
+    };
+    let disk = log::RealDir::new(&log_dir, config.force_sync)
+        .map_err(|error| ServerError::System { what: "the log directory", error })?;
+    let (found, tail) = log::recover_in(Arc::new(disk), from_zxid, &mut apply)?;
+    if let Some(cut) = &found.cut {
+        tracing::warn!(
+            "{} has a torn tail at offset {} ({}): cut; nothing acknowledged was there",
+            cut.name,
+            cut.offset,
+            cut.reason
+        );
+    }
+    // A standalone server is its own quorum: what it has logged is committed.
+    let options =
+        LogOptions { segment_bytes: config.pre_alloc_size_kb * 1024, ..LogOptions::default() };
+    let (log, spares) = log::open(tail, options)?;
+    Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid })
+}

@@ -1,0 +1,105 @@
+//! What one reactor steps: a shard, the ensemble core, or both on one thread.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::ensemble::EnsembleCore;
+use crate::reactor::{AlignedBuf, ConnId, Io, Resident, Turn};
+use crate::shard::Shard;
+
+/// The residents of one pinned thread.
+pub(super) struct Worker {
+    pub shard: Option<Shard>,
+    pub core: Option<EnsembleCore>,
+}
+
+impl Resident for Worker {
+    fn opened<I: Io>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, _local: SocketAddr) {
+        match &mut self.shard {
+            Some(shard) => shard.opened(io, c, peer),
+            None => io.close(c, false),
+        }
+    }
+
+    fn bytes<I: Io>(&mut self, io: &mut I, c: ConnId, data: &[u8]) {
+        if let Some(shard) = &mut self.shard {
+            shard.bytes(io, c, data);
+        }
+    }
+
+    fn drained<I: Io>(&mut self, io: &mut I, c: ConnId) {
+        if let Some(shard) = &mut self.shard {
+            shard.drained(io, c);
+        }
+    }
+
+    fn closed<I: Io>(&mut self, io: &mut I, c: ConnId) {
+        if let Some(shard) = &mut self.shard {
+            shard.closed(io, c);
+        }
+    }
+
+    fn disk_done<I: Io>(
+        &mut self,
+        _io: &mut I,
+        token: u64,
+        result: io::Result<usize>,
+        buf: AlignedBuf,
+    ) {
+        if let Some(core) = &mut self.core {
+            core.disk_done(token, result, buf);
+        }
+    }
+
+    /// On a shared thread the shard hands its requests over, the core works on them and publishes what is durable,
+    /// and the shard answers, all in one pass.
+    fn step<I: Io>(&mut self, io: &mut I) -> Turn {
+        let before = self.shard.as_mut().map(|s| s.step(io));
+        let core = self.core.as_mut().map(|c| c.step(io));
+        let after = match (&mut self.shard, &core) {
+            (Some(shard), Some(_)) => Some(shard.step(io)),
+            _ => before,
+        };
+        match (after, core) {
+            (Some(a), Some(b)) => sooner(a, b),
+            (Some(turn), None) | (None, Some(turn)) => turn,
+            (None, None) => Turn::Idle { deadline_ns: None },
+        }
+    }
+
+    fn before_park(&mut self) -> bool {
+        if self.core.as_mut().is_some_and(|c| !c.may_park()) {
+            return false;
+        }
+        self.shard.as_mut().is_none_or(|s| s.before_park())
+    }
+
+    fn after_park(&mut self) {
+        if let Some(shard) = &mut self.shard {
+            shard.after_park();
+        }
+    }
+}
+
+fn sooner(a: Turn, b: Turn) -> Turn {
+    match (a, b) {
+        (Turn::Again, _) | (_, Turn::Again) => Turn::Again,
+        (Turn::Idle { deadline_ns: a }, Turn::Idle { deadline_ns: b }) => {
+            Turn::Idle { deadline_ns: a.into_iter().chain(b).min() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sooner_turn_wins() {
+        let idle = |deadline_ns| Turn::Idle { deadline_ns };
+        assert_eq!(sooner(idle(Some(3)), idle(Some(2))), idle(Some(2)));
+        assert_eq!(sooner(idle(None), idle(Some(2))), idle(Some(2)));
+        assert_eq!(sooner(idle(None), idle(None)), idle(None));
+        assert_eq!(sooner(idle(Some(1)), Turn::Again), Turn::Again);
+    }
+}

@@ -1,0 +1,194 @@
+//! Working through the commit ring.
+//!
+//! For each entry in zxid order: the watch events for this shard's sessions, then the reply that it owes, then the
+//! reads that waited for that reply, at that entry's zxid. Only then the shard's zxid moves on. So a session sees
+//! no data of a zxid before the events that it was owed up to there (R3), and an event follows the reply that
+//! armed its watch, because both go through the connection's one output in zxid order (R4).
+
+use crate::auth;
+use crate::lanes::entry::{Attached, Entry, EntryKind, Event};
+use crate::metrics::{Counter, Gauge, Summary};
+use crate::protocol::{EventType, OpCode, ReplyHeader, begin_frame, end_frame, perms, put_event};
+use crate::reactor::Io;
+use crate::tree::AclId;
+
+use super::conn::{Conn, Pending, Phase};
+use super::{Shard, State};
+
+impl Shard {
+    /// Works through everything that is committed by now.
+    pub(super) fn drain_commits<I: Io>(&mut self, io: &mut I) {
+        while let Some(batch) = self.commits.peek() {
+            let mut rest = &batch.bytes[..];
+            while let Some((entry, tail)) = Entry::take(rest) {
+                self.state.act_on(io, &entry);
+                rest = tail;
+            }
+            self.state.zxid = self.state.zxid.max(batch.last_zxid);
+            self.state.reader.advance(self.state.zxid);
+            self.commits.pop();
+        }
+    }
+}
+
+impl State {
+    fn act_on<I: Io>(&mut self, io: &mut I, entry: &Entry<'_>) {
+        // Reads that are answered while this entry is worked through are answered at its zxid: the tree still
+        // holds that version, because this shard's own zxid has not moved past it.
+        self.zxid = self.zxid.max(entry.head.zxid);
+        if entry.has_events() && !self.watches.is_empty() {
+            for event in entry.events() {
+                self.tell_watchers(io, &event);
+            }
+            self.publish_watch_count();
+        }
+        if entry.head.shard == self.index {
+            self.deliver(io, entry);
+        }
+    }
+
+    /// Tells one event to this shard's watchers of it that may read the node (ZOOKEEPER-4799). A one-shot watch
+    /// is used up either way.
+    fn tell_watchers<I: Io>(&mut self, io: &mut I, event: &Event<'_>) {
+        let mut told = std::mem::take(&mut self.told);
+        told.clear();
+        match event.kind {
+            EventType::NodeDeleted => self.watches.trigger_delete(event.path, &mut told),
+            kind => self.watches.trigger(kind, event.path, &mut told),
+        }
+        if !told.is_empty() {
+            let mut frame = std::mem::take(&mut self.scratch);
+            frame.clear();
+            put_event(&mut frame, self.zxid, event.kind, event.path);
+            for &index in &told {
+                self.notify(io, index, event, &frame);
+            }
+            self.scratch = frame;
+        }
+        self.told = told;
+    }
+
+    fn notify<I: Io>(&mut self, io: &mut I, index: u32, event: &Event<'_>, frame: &[u8]) {
+        let Some(conn) = self.conns.get(index as usize).and_then(|c| c.as_deref()) else { return };
+        let acl = self.reader.acl_list(event.acl);
+        if event.acl != AclId::OPEN
+            && !auth::allows(acl, perms::READ, &conn.identities, &self.links.auth)
+        {
+            return;
+        }
+        let id = conn.id;
+        if let Some(out) = io.out(id) {
+            out.extend_from_slice(frame);
+            self.metrics.count(Counter::WatchEvents);
+            self.metrics.count(Counter::PacketsSent);
+            self.metrics.add(Counter::WatchBytes, frame.len() as u64);
+        }
+        if io.backlog(id) > self.limits.output_close_bytes {
+            self.close_slow_reader(io, id);
+        }
+    }
+
+    pub(super) fn close_slow_reader<I: Io>(&mut self, io: &mut I, id: crate::reactor::ConnId) {
+        let max = self.limits.output_close_bytes;
+        if let Some(conn) = self.get_mut(id) {
+            if conn.phase == Phase::Closing {
+                return;
+            }
+            conn.phase = Phase::Closing;
+            let peer = conn.peer;
+            self.complain(
+                Counter::RefusedSlowReader,
+                format_args!(
+                    "closed {peer}: it has not read {max} bytes of events and answers it asked for"
+                ),
+            );
+        }
+        io.close(id, false);
+    }
+
+    fn deliver<I: Io>(&mut self, io: &mut I, entry: &Entry<'_>) {
+        let Some(mut conn) = self.take(entry.head.conn) else { return };
+        match entry.head.kind {
+            EntryKind::Silent => {}
+            EntryKind::Reply | EntryKind::ReplyAndClose => self.deliver_reply(io, &mut conn, entry),
+            EntryKind::Attached => self.attached(io, &mut conn, Attached::take(entry.body)),
+            EntryKind::Refused => self.refused(io, &mut conn),
+            EntryKind::Kick | EntryKind::Drop => {
+                conn.phase = Phase::Closing;
+                io.close(conn.id, true);
+            }
+            EntryKind::Text => {
+                if let Some(out) = io.out(conn.id) {
+                    out.extend_from_slice(entry.body);
+                }
+                conn.phase = Phase::Closing;
+                io.close(conn.id, true);
+            }
+        }
+        if conn.phase == Phase::Live {
+            self.go_on(io, &mut conn);
+        }
+        self.put_back(conn);
+    }
+
+    /// The answer to the request at the front of the connection's queue.
+    fn deliver_reply<I: Io>(&mut self, io: &mut I, conn: &mut Conn, entry: &Entry<'_>) {
+        if conn.phase != Phase::Live {
+            return;
+        }
+        let Some(Pending::Ordered { cxid, op, since_ns }) = conn.pending.pop_front() else {
+            unreachable!("an answer of the core finds its request at the front of the queue (R1)");
+        };
+        assert_eq!(cxid, entry.head.cxid, "answers come in the order of the requests (R1)");
+        let now_ns = io.now_ns();
+        if let Some(out) = io.out(conn.id) {
+            let frame = begin_frame(out);
+            ReplyHeader { xid: cxid, zxid: entry.head.zxid, err: entry.head.err }.encode(out);
+            out.extend_from_slice(entry.body);
+            end_frame(out, frame);
+        }
+        let name = OpCode::from_i32(op).map_or("NA", op_name);
+        self.metrics.change(Gauge::Outstanding, -1);
+        self.metrics.record(Summary::UpdateLatency, now_ns.saturating_sub(since_ns));
+        self.answered(conn, name, cxid, entry.head.zxid, since_ns, now_ns);
+        if entry.head.kind == EntryKind::ReplyAndClose {
+            conn.phase = Phase::Closing;
+            io.close(conn.id, true);
+            return;
+        }
+        self.serve_held(io, conn);
+    }
+
+    /// Goes on with what the connection had sent while it could not be read.
+    fn go_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if conn.paused && !conn.stalled && !self.congested(io, conn) {
+            conn.paused = false;
+            self.input(io, conn);
+            if !conn.paused && conn.phase == Phase::Live {
+                io.resume(conn.id);
+            }
+        }
+        if io.backlog(conn.id) > self.limits.output_close_bytes && conn.phase == Phase::Live {
+            conn.phase = Phase::Closing;
+            io.close(conn.id, false);
+        }
+    }
+}
+
+/// The short names that `cons` shows, as `FinalRequestProcessor` gives them.
+pub(super) fn op_name(op: OpCode) -> &'static str {
+    use OpCode::*;
+    match op {
+        Create | Create2 | CreateContainer | CreateTtl => "CREA",
+        Delete | DeleteContainer => "DELE",
+        SetData => "SETD",
+        SetAcl => "SETA",
+        Check => "CHEC",
+        Multi => "MULT",
+        Sync => "SYNC",
+        Reconfig => "RECO",
+        GetEphemerals => "GETE",
+        CloseSession => "CLOS",
+        _ => "NA",
+    }
+}

@@ -1,0 +1,508 @@
+//! A shard: the half of the server that clients talk to.
+//!
+//! It owns its connections, the live half of their sessions, their watches and their output, and answers every
+//! read at its own zxid, without a lock. It forwards what must be ordered to the ensemble core through its
+//! request lane, and learns what was committed from the commit ring: for each entry in zxid order first the watch
+//! events for its sessions, then the replies it owes, then it moves its zxid on (invariants R1–R4 and R10 of
+//! ARCHITECTURE.md are kept here). It never changes the tree, never touches a disk, never waits for the core.
+//!
+//! - [`conn`]: one connection's state and its frames
+//! - [`handshake`]: connect requests, four-letter words, and what becomes of them
+//! - [`serve`]: one request: answered here, held behind a write, or forwarded
+//! - [`reads`] and [`watching`]: the answers
+//! - [`view`]: what four-letter words are told of it
+//! - [`commits`]: working through the commit ring
+
+mod commits;
+pub mod conn;
+mod handshake;
+mod reads;
+mod serve;
+mod view;
+mod watching;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::admin::ShardDesk;
+use crate::admin::words::WhiteList;
+use crate::auth::{self, AuthConfig, IdentityTable};
+use crate::lanes::request::{Request, RequestKind};
+use crate::lanes::{CommitRx, LaneTx};
+use crate::metrics::{Counter, Gauge, Writer};
+use crate::protocol::Zxid;
+use crate::reactor::{ConnId, Io, Turn, Waker};
+use crate::session::HeardSlots;
+use crate::tree::Reader;
+use crate::watch::WatchTable;
+
+use conn::{Conn, Phase};
+
+/// The bounds of a shard; each has a stated answer when it is reached.
+#[derive(Debug, Clone)]
+pub struct ShardLimits {
+    /// `jute.maxbuffer`: a frame longer than this closes its connection.
+    pub frame_bytes_max: usize,
+    /// Unsent output at which a connection is no longer read (back-pressure).
+    pub output_pause_bytes: usize,
+    /// Unsent output at which a connection is closed: it does not read what it asked to be told.
+    pub output_close_bytes: usize,
+    /// Requests of one connection that are with the core or held, at which it is no longer read.
+    pub pending_max: usize,
+    /// Reads of one connection held behind its writes, at which it is no longer read. Their answers are made all
+    /// at once when the write commits, so this bounds a burst of output.
+    pub held_max: usize,
+    /// How long a connection may take to send its `ConnectRequest`.
+    pub handshake_timeout_ms: u64,
+    /// `maxClientCnxns`: connections of one address, 0 for no limit.
+    pub per_address_max: usize,
+}
+
+/// What a shard shares with the rest of the server.
+#[derive(Clone)]
+pub struct ShardLinks {
+    /// Identities of connections, by number.
+    pub identities: Arc<IdentityTable>,
+    /// Where the shard marks that it heard from a session.
+    pub heard: Arc<HeardSlots>,
+    /// Connections by address, over all shards.
+    pub addresses: Arc<AddressTable>,
+    /// Wakes the ensemble core; `None` where both live on one thread.
+    pub core_waker: Option<Waker>,
+    /// Number of watches of this shard, for the core: a shard without watches is not woken for events.
+    pub watch_count: Arc<AtomicU64>,
+    /// Authentication schemes.
+    pub auth: Arc<AuthConfig>,
+    /// The way to the thread that answers four-letter words.
+    pub desk: ShardDesk,
+    /// The words that are answered.
+    pub white_list: WhiteList,
+}
+
+/// What a shard is made of.
+pub struct ShardParts {
+    /// Its number, by which answers are routed to it.
+    pub index: u16,
+    /// Its reader of the tree.
+    pub reader: Reader,
+    /// Its way to the core.
+    pub lane: LaneTx,
+    /// Its end of the commit ring.
+    pub commits: CommitRx,
+    /// What it shares with the rest of the server.
+    pub links: ShardLinks,
+    /// Its bounds.
+    pub limits: ShardLimits,
+    /// Its watches.
+    pub watches: WatchTable,
+    /// What its thread counts.
+    pub metrics: Writer,
+}
+
+/// One shard. See the module's documentation.
+pub struct Shard {
+    commits: CommitRx,
+    state: State,
+}
+
+/// Everything of a shard but its end of the commit ring, so that an entry can be borrowed while it is acted on.
+pub(crate) struct State {
+    index: u16,
+    reader: Reader,
+    lane: LaneTx,
+    lane_dirty: bool,
+    links: ShardLinks,
+    limits: ShardLimits,
+    metrics: Writer,
+    /// By `ConnId::index`.
+    conns: Vec<Option<Box<Conn>>>,
+    watches: WatchTable,
+    /// Held reads of all connections.
+    held: usize,
+    /// The reader has let its versions go.
+    parked: bool,
+    /// Connections that go on when the lane has room again.
+    stalled: Vec<ConnId>,
+    /// Connections paused for their output in this pass: if the pass's send takes all of it, nothing else will say so.
+    just_paused: Vec<ConnId>,
+    /// Messages that may not be lost and found the lane full: disconnects, and identity lists to release. A few a
+    /// connection at the most.
+    lost: Vec<Request<'static>>,
+    /// Connections that have not sent their handshake yet, oldest first.
+    shaking_hands: std::collections::VecDeque<ConnId>,
+    /// The zxid that reads are answered at: the last committed entry worked through.
+    zxid: Zxid,
+    next_tick_ns: u64,
+    /// Reused buffers.
+    scratch: Vec<u8>,
+    told: Vec<u32>,
+}
+
+/// How often a shard looks at its deadlines.
+const TICK_NS: u64 = 100_000_000;
+
+impl Shard {
+    /// A shard made of its parts.
+    pub fn new(parts: ShardParts) -> Shard {
+        let ShardParts { index, reader, lane, commits, links, limits, watches, metrics } = parts;
+        let zxid = reader.zxid();
+        Shard {
+            commits,
+            state: State {
+                index,
+                reader,
+                lane,
+                lane_dirty: false,
+                links,
+                limits,
+                metrics,
+                conns: Vec::new(),
+                watches,
+                held: 0,
+                parked: false,
+                stalled: Vec::new(),
+                just_paused: Vec::new(),
+                lost: Vec::new(),
+                shaking_hands: std::collections::VecDeque::new(),
+                zxid,
+                next_tick_ns: 0,
+                scratch: Vec::new(),
+                told: Vec::new(),
+            },
+        }
+    }
+
+    /// A connection was accepted.
+    pub fn opened<I: Io>(&mut self, io: &mut I, id: ConnId, peer: SocketAddr) {
+        self.state.opened(io, id, peer);
+    }
+
+    /// Bytes came in. What was committed before is worked through first, so that no answer shows an older state
+    /// than any shard of this server has shown (R10).
+    pub fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
+        self.drain_commits(io);
+        self.state.bytes(io, id, data);
+    }
+
+    /// The connection's output has left after its socket had been full.
+    pub fn drained<I: Io>(&mut self, io: &mut I, id: ConnId) {
+        self.drain_commits(io);
+        self.state.try_resume(io, id);
+    }
+
+    /// The connection is gone.
+    pub fn closed<I: Io>(&mut self, _io: &mut I, id: ConnId) {
+        self.state.closed(id);
+    }
+
+    /// Once a pass: commits, what was stalled, deadlines, and handing the requests over.
+    pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
+        self.drain_commits(io);
+        self.state.unstall(io);
+        self.state.look_again(io);
+        self.state.letters(io);
+        self.state.tick(io);
+        self.state.flush_lane(io);
+        self.state.reader.quiesce();
+        if !self.state.just_paused.is_empty() {
+            return Turn::Again;
+        }
+        Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
+    }
+
+    /// Before the thread sleeps: versions are let go where none can be asked for. False if there is work after all.
+    pub fn before_park(&mut self) -> bool {
+        if !self.commits.is_empty() {
+            return false;
+        }
+        // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
+        // published already: those versions, and the ACLs in the entries, must stay. Both wake this shard soon.
+        if self.state.held == 0 && self.state.watches.is_empty() {
+            self.state.reader.park();
+            self.state.parked = true;
+        }
+        true
+    }
+
+    /// After the thread slept. What was committed meanwhile is worked through before the tree is touched again.
+    pub fn after_park(&mut self) {
+        if std::mem::take(&mut self.state.parked) {
+            self.state.reader.unpark();
+        }
+    }
+}
+
+impl State {
+    fn opened<I: Io>(&mut self, io: &mut I, id: ConnId, peer: SocketAddr) {
+        let index = id.index as usize;
+        if self.conns.len() <= index {
+            self.conns.resize_with(index + 1, || None);
+        }
+        debug_assert!(
+            self.conns[index].is_none(),
+            "the reactor reuses an index only after closed()"
+        );
+        let now_ns = io.now_ns();
+        if !self.links.addresses.admit(peer.ip(), self.limits.per_address_max) {
+            let max = self.limits.per_address_max;
+            self.complain(
+                Counter::RefusedPerAddress,
+                format_args!(
+                    "refused a connection from {}: it has {max} already; close some or raise maxClientCnxns",
+                    peer.ip()
+                ),
+            );
+            io.close(id, false);
+            return;
+        }
+        let identities = match self.links.identities.acquire(&auth::initial_identities(peer.ip())) {
+            Ok(identities) => identities,
+            Err(full) => {
+                let why = format_args!("refused a connection from {}: {full}", peer.ip());
+                self.complain(Counter::ConnectionsRejected, why);
+                self.links.addresses.release(peer.ip());
+                io.close(id, false);
+                return;
+            }
+        };
+        let conn =
+            Box::new(Conn::new(id, peer, identities, now_ns, crate::process::wall_clock_ms()));
+        self.conns[index] = Some(conn);
+        self.metrics.change(Gauge::Connections, 1);
+        self.shaking_hands.push_back(id);
+    }
+
+    fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
+        let Some(mut conn) = self.take(id) else { return };
+        if conn.phase == Phase::Live {
+            self.links.heard.touch(conn.slot, io.now_ns() / 1_000_000);
+        }
+        if conn.input.is_empty() {
+            let used = self.frames(io, &mut conn, data);
+            conn.input.extend_from_slice(&data[used..]);
+        } else {
+            conn.input.extend_from_slice(data);
+            self.input(io, &mut conn);
+        }
+        self.put_back(conn);
+    }
+
+    /// Works through what waits in the connection's input buffer.
+    fn input<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if conn.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut conn.input);
+        let used = self.frames(io, conn, &input);
+        input.drain(..used);
+        if input.is_empty() && input.capacity() > 4096 {
+            input = Vec::new();
+        }
+        conn.input = input;
+    }
+
+    fn closed(&mut self, id: ConnId) {
+        let Some(conn) = self.take(id) else { return };
+        self.metrics.change(Gauge::Connections, -1);
+        self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
+        self.links.addresses.release(conn.peer.ip());
+        self.held -= conn.held;
+        self.watches.remove_conn(id.index);
+        self.publish_watch_count();
+        if conn.phase == Phase::Handshake {
+            self.links.identities.release(conn.identities_number);
+        } else {
+            self.tell(RequestKind::Disconnect, &conn);
+        }
+    }
+
+    /// Tells the core of a connection what may not be lost: without room in the lane it is kept until there is.
+    fn tell(&mut self, kind: RequestKind, conn: &Conn) {
+        let message = Request {
+            kind,
+            op: 0,
+            cxid: 0,
+            identities: conn.identities_number,
+            conn: conn.id,
+            session_id: conn.session_id,
+            slot: conn.slot,
+            generation: conn.generation,
+            body: b"",
+        };
+        if !self.forward(&message) {
+            self.lost.push(message);
+        }
+    }
+
+    /// Puts a message into the lane; false if it is full.
+    fn forward(&mut self, message: &Request<'_>) -> bool {
+        match self.lane.batch() {
+            Some(batch) => {
+                message.put(batch);
+                self.lane_dirty = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn flush_lane<I: Io>(&mut self, io: &mut I) {
+        if !std::mem::take(&mut self.lane_dirty) {
+            return;
+        }
+        if self.lane.flush()
+            && let Some(waker) = &self.links.core_waker
+        {
+            io.wake(waker);
+        }
+    }
+
+    /// Goes on with connections that waited for room in the lane.
+    fn unstall<I: Io>(&mut self, io: &mut I) {
+        while let Some(message) = self.lost.last().copied() {
+            if !self.forward(&message) {
+                return;
+            }
+            self.lost.pop();
+        }
+        if self.stalled.is_empty() || self.lane.is_full() {
+            return;
+        }
+        for id in std::mem::take(&mut self.stalled) {
+            if let Some(conn) = self.get_mut(id) {
+                conn.stalled = false;
+            }
+            self.try_resume(io, id);
+        }
+    }
+
+    /// Goes on with connections that were paused in the last pass and whose output has left with it.
+    fn look_again<I: Io>(&mut self, io: &mut I) {
+        for id in std::mem::take(&mut self.just_paused) {
+            self.try_resume(io, id);
+        }
+    }
+
+    /// Goes on reading a connection whose output, or whose way to the core, had been full.
+    fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
+        let Some(mut conn) = self.take(id) else { return };
+        if conn.paused && !conn.stalled && !self.congested(io, &conn) {
+            conn.paused = false;
+            self.input(io, &mut conn);
+            if !conn.paused && conn.phase != Phase::Closing {
+                io.resume(id);
+            }
+        }
+        self.put_back(conn);
+    }
+
+    /// Whether the connection has reached a bound at which it is no longer read.
+    fn congested<I: Io>(&self, io: &I, conn: &Conn) -> bool {
+        io.backlog(conn.id) > self.limits.output_pause_bytes
+            || conn.pending.len() >= self.limits.pending_max
+            || conn.held >= self.limits.held_max
+    }
+
+    fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if !conn.paused {
+            self.metrics.count(match conn.stalled {
+                true => Counter::PausedLane,
+                false => Counter::PausedOutput,
+            });
+            conn.paused = true;
+            if !conn.stalled {
+                self.just_paused.push(conn.id);
+            }
+            io.pause(conn.id);
+        }
+    }
+
+    /// Deadlines: handshakes, and sessions whose sockets we chose not to read count as heard (R9).
+    fn tick<I: Io>(&mut self, io: &mut I) {
+        let now_ns = io.now_ns();
+        if now_ns < self.next_tick_ns {
+            return;
+        }
+        self.next_tick_ns = now_ns + TICK_NS;
+        let now_ms = now_ns / 1_000_000;
+        for conn in self.conns.iter().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
+            self.links.heard.touch(conn.slot, now_ms);
+        }
+        while let Some(&id) = self.shaking_hands.front() {
+            let late = self.limits.handshake_timeout_ms * 1_000_000;
+            match self.get_mut(id) {
+                Some(c) if c.phase == Phase::Handshake => {
+                    if now_ns.saturating_sub(c.accepted_ns) < late {
+                        break;
+                    }
+                    c.phase = Phase::Closing;
+                    let peer = c.peer;
+                    io.close(id, false);
+                    self.complain(
+                        Counter::SessionlessExpired,
+                        format_args!("closed {peer}: no handshake within {} ms", late / 1_000_000),
+                    );
+                }
+                _ => {}
+            }
+            self.shaking_hands.pop_front();
+        }
+    }
+
+    fn publish_watch_count(&self) {
+        let count = self.watches.counts().all_watches;
+        self.links.watch_count.store(count as u64, Ordering::Relaxed);
+        self.metrics.set(Gauge::Watches, count as i64);
+    }
+
+    /// Takes a connection out of the table so that it and the shard can be changed together.
+    fn take(&mut self, id: ConnId) -> Option<Box<Conn>> {
+        let slot = self.conns.get_mut(id.index as usize)?;
+        if slot.as_ref()?.id != id {
+            return None;
+        }
+        slot.take()
+    }
+
+    fn put_back(&mut self, conn: Box<Conn>) {
+        let index = conn.id.index as usize;
+        debug_assert!(self.conns[index].is_none());
+        self.conns[index] = Some(conn);
+    }
+
+    fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let conn = self.conns.get_mut(id.index as usize)?.as_deref_mut()?;
+        (conn.id == id).then_some(conn)
+    }
+}
+
+/// Counts connections by address over all shards (`maxClientCnxns`). Touched when a connection opens or closes.
+#[derive(Debug, Default)]
+pub struct AddressTable {
+    counts: std::sync::Mutex<std::collections::HashMap<IpAddr, usize>>,
+}
+
+impl AddressTable {
+    /// Counts one more connection of `address` unless it has `max` already (0: no limit).
+    pub fn admit(&self, address: IpAddr, max: usize) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
+        let count = counts.entry(address).or_insert(0);
+        if max != 0 && *count >= max {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// Counts one less.
+    pub fn release(&self, address: IpAddr) {
+        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(count) = counts.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&address);
+            }
+        }
+    }
+}

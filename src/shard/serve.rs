@@ -1,0 +1,275 @@
+//! One request of a live connection: answered here, held behind a write, or forwarded to the ensemble core.
+//!
+//! The order rules (R1): the front of a connection's queue is always a request that the core has. A read that
+//! comes while the queue is empty is answered at once; behind an ordered request it is held, and answered at the
+//! zxid of that request's answer, before anything later of the same connection is. Pings and authentication are
+//! answered at once, as ZooKeeper's servers do.
+
+use crate::jute::Decoder;
+use crate::lanes::request::{Request, RequestKind};
+use crate::metrics::{Counter, Gauge};
+use crate::protocol::{
+    ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid,
+};
+use crate::reactor::{Io, monotonic_ns};
+
+use super::State;
+use super::conn::{Conn, Frame, Pending, Phase, split_frame};
+
+/// How the connection goes on after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// With the next frame.
+    Next,
+    /// Not before there is room; this frame was not taken.
+    Full,
+    /// Nothing more is read.
+    Close,
+}
+
+impl State {
+    /// Works through the whole frames at the front of `input`; returns how many bytes it took.
+    pub(super) fn frames<I: Io>(&mut self, io: &mut I, conn: &mut Conn, input: &[u8]) -> usize {
+        let mut used = 0;
+        while !conn.paused && matches!(conn.phase, Phase::Live | Phase::Handshake) {
+            let rest = &input[used..];
+            if conn.phase == Phase::Handshake {
+                match self.handshake(io, conn, rest) {
+                    0 => break,
+                    taken => used += taken,
+                }
+                continue;
+            }
+            let (frame, taken) = match split_frame(rest, self.limits.frame_bytes_max) {
+                Frame::Whole(frame, taken) => (frame, taken),
+                Frame::Partial => break,
+                Frame::BadLength(length) => {
+                    self.refuse_length(io, conn, length);
+                    break;
+                }
+            };
+            match self.request(io, conn, frame) {
+                Flow::Next => used += taken,
+                Flow::Close => {
+                    used = input.len();
+                    conn.phase = Phase::Closing;
+                }
+                Flow::Full => {
+                    if !conn.stalled {
+                        conn.stalled = true;
+                        self.stalled.push(conn.id);
+                    }
+                    self.pause(io, conn);
+                }
+            }
+            if conn.phase == Phase::Live && self.congested(io, conn) {
+                self.pause(io, conn);
+            }
+        }
+        if conn.phase == Phase::Closing { input.len() } else { used }
+    }
+
+    pub(super) fn refuse_length<I: Io>(&mut self, io: &mut I, conn: &mut Conn, length: i32) {
+        let max = self.limits.frame_bytes_max;
+        let kind = if length < 0 { Counter::RefusedBadFrame } else { Counter::RefusedOversize };
+        self.complain(kind, format_args!(
+            "closed {}: it announced a frame of {length} bytes; 0 to {max} (jute.maxbuffer) are accepted",
+            conn.peer
+        ));
+        conn.phase = Phase::Closing;
+        io.close(conn.id, true);
+    }
+
+    /// Takes one request of a live connection.
+    fn request<I: Io>(&mut self, io: &mut I, conn: &mut Conn, frame: &[u8]) -> Flow {
+        let mut d = Decoder::new(frame);
+        let Ok(header) = RequestHeader::decode(&mut d) else {
+            self.complain(
+                Counter::RefusedBadFrame,
+                format_args!(
+                    "closed {}: a frame of {} bytes holds no request header",
+                    conn.peer,
+                    frame.len()
+                ),
+            );
+            io.close(conn.id, true);
+            return Flow::Close;
+        };
+        let body = d.remaining();
+        let Some(op) = OpCode::from_i32(header.op_raw) else {
+            return self.unimplemented(io, conn, &header);
+        };
+        match op {
+            OpCode::Ping => {
+                self.received(conn);
+                self.pong(io, conn);
+                Flow::Next
+            }
+            OpCode::Auth => {
+                self.received(conn);
+                self.authenticate(io, conn, header.xid, body)
+            }
+            OpCode::Sasl => {
+                self.received(conn);
+                self.no_sasl(io, conn, header.xid);
+                Flow::Next
+            }
+            _ if is_read(op) => {
+                self.received(conn);
+                let now_ns = io.now_ns();
+                if conn.pending.is_empty() {
+                    self.answer(io, conn, op, header.xid, body, now_ns);
+                } else {
+                    conn.pending.push_back(Pending::Held(frame.into(), now_ns));
+                    conn.held += 1;
+                    self.held += 1;
+                    self.metrics.change(Gauge::Outstanding, 1);
+                }
+                Flow::Next
+            }
+            _ if is_ordered(op) => self.forward_request(io, conn, &header, body),
+            _ => self.unimplemented(io, conn, &header),
+        }
+    }
+
+    pub(super) fn received(&mut self, conn: &mut Conn) {
+        conn.stats.received += 1;
+        self.metrics.count(Counter::PacketsReceived);
+    }
+
+    fn forward_request<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        header: &RequestHeader,
+        body: &[u8],
+    ) -> Flow {
+        let message = Request {
+            kind: RequestKind::Client,
+            op: header.op_raw,
+            cxid: header.xid,
+            identities: conn.identities_number,
+            conn: conn.id,
+            session_id: conn.session_id,
+            slot: conn.slot,
+            generation: conn.generation,
+            body,
+        };
+        if !self.forward(&message) {
+            return Flow::Full;
+        }
+        self.received(conn);
+        let since_ns = io.now_ns();
+        conn.pending.push_back(Pending::Ordered { cxid: header.xid, op: header.op_raw, since_ns });
+        self.metrics.change(Gauge::Outstanding, 1);
+        Flow::Next
+    }
+
+    /// An opcode that ZooKeeper has not: answered at once with −6 and no zxid, and the connection is closed
+    /// (`UnimplementedRequestProcessor`).
+    fn unimplemented<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        header: &RequestHeader,
+    ) -> Flow {
+        let why = format_args!("closed {}: it sent opcode {}", conn.peer, header.op_raw);
+        self.complain(Counter::RefusedUnknownOp, why);
+        if let Some(out) = io.out(conn.id) {
+            let frame = begin_frame(out);
+            let err = ErrorCode::Unimplemented.code();
+            ReplyHeader { xid: header.xid, zxid: -1, err }.encode(out);
+            end_frame(out, frame);
+        }
+        io.close(conn.id, true);
+        Flow::Close
+    }
+
+    /// Answers the held reads at the front of the queue, at the shard's present zxid.
+    pub(super) fn serve_held<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        while let Some(Pending::Held(..)) = conn.pending.front() {
+            let Some(Pending::Held(frame, since_ns)) = conn.pending.pop_front() else { return };
+            conn.held -= 1;
+            self.held -= 1;
+            self.metrics.change(Gauge::Outstanding, -1);
+            let mut d = Decoder::new(&frame);
+            let Ok(header) = RequestHeader::decode(&mut d) else { continue };
+            if let Some(op) = OpCode::from_i32(header.op_raw) {
+                self.answer(io, conn, op, header.xid, d.remaining(), since_ns);
+            }
+        }
+    }
+
+    /// SASL is not configured: ZooKeeper answers with a null token and goes on.
+    fn no_sasl<I: Io>(&mut self, io: &mut I, conn: &mut Conn, cxid: i32) {
+        if let Some(out) = io.out(conn.id) {
+            let frame = begin_frame(out);
+            ReplyHeader { xid: cxid, zxid: 0, err: 0 }.encode(out);
+            SaslResponse { token: None }.encode(out);
+            end_frame(out, frame);
+        }
+    }
+
+    /// The answer to a ping: a header at the shard's present zxid.
+    fn pong<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        let zxid = self.zxid;
+        let now_ns = io.now_ns();
+        if let Some(out) = io.out(conn.id) {
+            let frame = begin_frame(out);
+            ReplyHeader { xid: xid::PING, zxid, err: 0 }.encode(out);
+            end_frame(out, frame);
+        }
+        self.answered(conn, "PING", xid::PING, zxid, now_ns, now_ns);
+    }
+
+    /// Counts what was refused, and says so at most once a second and kind.
+    pub(super) fn complain(&mut self, kind: Counter, what: std::fmt::Arguments<'_>) {
+        match self.metrics.complain(kind, monotonic_ns()) {
+            Some(0) => tracing::warn!("{what}"),
+            Some(left_out) => tracing::warn!("{what} (and {left_out} like it)"),
+            None => {}
+        }
+    }
+}
+
+/// Answered by the shard itself.
+pub(super) fn is_read(op: OpCode) -> bool {
+    use OpCode::*;
+    matches!(
+        op,
+        Exists
+            | GetData
+            | GetAcl
+            | GetChildren
+            | GetChildren2
+            | GetAllChildrenNumber
+            | MultiRead
+            | WhoAmI
+            | SetWatches
+            | SetWatches2
+            | AddWatch
+            | CheckWatches
+            | RemoveWatches
+    )
+}
+
+/// Ordered by the ensemble core.
+fn is_ordered(op: OpCode) -> bool {
+    use OpCode::*;
+    matches!(
+        op,
+        Create
+            | Create2
+            | CreateContainer
+            | CreateTtl
+            | Delete
+            | DeleteContainer
+            | SetData
+            | SetAcl
+            | Multi
+            | Sync
+            | Reconfig
+            | GetEphemerals
+            | CloseSession
+    )
+}

@@ -1,0 +1,135 @@
+//! A file written beside the one it is to become: direct, paced, synced, renamed.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::error::SnapshotError;
+use crate::reactor::AlignedBuf;
+
+/// Bytes written at a time.
+const PIECE: usize = 1 << 20;
+/// Direct writes are whole sectors.
+const SECTOR: usize = 4096;
+
+/// The file in the making.
+pub(super) struct Output<'s> {
+    path: PathBuf,
+    file: File,
+    buf: AlignedBuf,
+    written: u64,
+    bytes_per_s_max: u64,
+    begun: Instant,
+    stop: &'s AtomicBool,
+    kept: bool,
+}
+
+impl<'s> Output<'s> {
+    /// Makes `path` anew. Not more than `bytes_per_s_max` are written a second; once `stop` is
+    /// set it gives up.
+    pub fn create(
+        path: &Path,
+        bytes_per_s_max: u64,
+        stop: &'s AtomicBool,
+    ) -> Result<Output<'s>, SnapshotError> {
+        let make = |flags| {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .custom_flags(flags)
+                .open(path)
+        };
+        // Not every file system knows direct I/O; a snapshot is as good without.
+        let file = make(libc::O_DIRECT | libc::O_CLOEXEC)
+            .or_else(|e| match e.raw_os_error() {
+                Some(libc::EINVAL) => make(libc::O_CLOEXEC),
+                _ => Err(e),
+            })
+            .map_err(|e| SnapshotError::io("create", path.display().to_string(), e))?;
+        Ok(Output {
+            path: path.to_owned(),
+            file,
+            buf: AlignedBuf::with_capacity(PIECE),
+            written: 0,
+            bytes_per_s_max: bytes_per_s_max.max(1),
+            begun: Instant::now(),
+            stop,
+            kept: false,
+        })
+    }
+
+    /// Bytes put so far.
+    pub fn position(&self) -> u64 {
+        self.written + self.buf.len() as u64
+    }
+
+    /// Appends.
+    pub fn put(&mut self, mut bytes: &[u8]) -> Result<(), SnapshotError> {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(PIECE - self.buf.len()));
+            self.buf.extend_from_slice(now);
+            bytes = rest;
+            if self.buf.len() == PIECE {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SnapshotError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(SnapshotError::Stopped);
+        }
+        let written = self.file.write_all_at(&self.buf, self.written);
+        written.map_err(|e| self.error("write", e))?;
+        self.written += self.buf.len() as u64;
+        self.buf.clear();
+        let due = Duration::from_secs_f64(self.written as f64 / self.bytes_per_s_max as f64);
+        let elapsed = self.begun.elapsed();
+        if due > elapsed {
+            std::thread::sleep(due - elapsed);
+        }
+        Ok(())
+    }
+
+    /// Ends the file with `footer`, which makes it whole sectors, and gives it its name, durably.
+    /// Returns its length.
+    pub fn finish(
+        mut self,
+        name: &Path,
+        footer: impl FnOnce(u64) -> Vec<u8>,
+        footer_bytes: usize,
+    ) -> Result<u64, SnapshotError> {
+        let end = (self.position() + footer_bytes as u64).next_multiple_of(SECTOR as u64);
+        let zeros = vec![0; (end - self.position()) as usize - footer_bytes];
+        self.put(&zeros)?;
+        self.put(&footer(end))?;
+        if !self.buf.is_empty() {
+            self.flush()?;
+        }
+        self.file.sync_all().map_err(|e| self.error("sync", e))?;
+        std::fs::rename(&self.path, name).map_err(|e| self.error("rename", e))?;
+        self.kept = true;
+        let dir = name.parent().unwrap_or(Path::new("."));
+        let synced = File::open(dir).and_then(|d| d.sync_all());
+        synced.map_err(|e| SnapshotError::io("sync", dir.display().to_string(), e))?;
+        Ok(end)
+    }
+
+    fn error(&self, what: &'static str, err: io::Error) -> SnapshotError {
+        SnapshotError::io(what, self.path.display().to_string(), err)
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            // An unfinished one is of no use to anybody, and may hold the space others need.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
