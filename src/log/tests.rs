@@ -314,13 +314,13 @@ fn each_opening_is_an_incarnation_of_its_own_and_the_chain_alone_is_not_enough()
     let end = frame::read(&bytes[2 * 4096..]).expect("a frame");
     let mut batch = BatchBuilder::new();
     batch.push(2, b"of an earlier life");
-    for (incarnation, counts) in [(1, false), (2, true)] {
+    for (incarnation, wrong_crc, counts) in [(1, 0, false), (2, 1, false), (2, 0, true)] {
         let mut stale = vec![0; 4096];
         let body_bytes = batch.build(0..1, &mut stale) as u32;
         let header = frame::Header {
             incarnation,
             sequence: end.header.sequence + 1,
-            previous_crc: end.crc,
+            previous_crc: end.crc ^ wrong_crc,
             body_bytes,
             kind: frame::Kind::Batch,
             last_zxid: 2,
