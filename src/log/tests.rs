@@ -33,11 +33,11 @@ struct Life {
     in_flight: Vec<(u64, AlignedBuf)>,
 }
 
+/// What recovery said, the transactions it handed over, and the end of the log.
+type Replayed = (Recovered, Vec<Vec<u8>>, LogTail<SimDir>);
+
 /// Replays the directory: recovered state, what was replayed, and the tail.
-fn replay(
-    dir: &SimDir,
-    from: Zxid,
-) -> Result<(Recovered, Vec<Vec<u8>>, LogTail<SimDir>), LogError> {
+fn replay(dir: &SimDir, from: Zxid) -> Result<Replayed, LogError> {
     let mut seen = Vec::new();
     let (recovered, tail) = recover_in(Arc::new(dir.clone()), from, &mut |bytes| {
         seen.push(bytes.to_vec());
@@ -246,7 +246,7 @@ fn any_order(order: &[usize], completed: usize, arrivals: u32) {
     life.write(&[(1, 6000), (2, 6000)]);
     let sizes = [(3, 1000), (4, 1000), (5, 5000), (6, 1000)];
     let tokens: Vec<Vec<u64>> = sizes.iter().map(|txn| life.submit(&[*txn])).collect();
-    let mut done = vec![false; 4];
+    let mut done = [false; 4];
     for frame in &order[..completed] {
         for token in tokens[*frame].clone() {
             life.complete(token);
