@@ -1,6 +1,7 @@
 //! delete, and the reaping of containers and TTL znodes.
 
 use super::*;
+use crate::jute::DecodeError;
 use crate::protocol::DeleteContainerRequest;
 use EventType::*;
 
