@@ -144,13 +144,14 @@ fn depth(directory: Directory) -> u32 {
 /// Asks for no alignment: see the layout of versions.
 fn segment_layout(units: usize) -> Layout {
     // Never fails: at most UNITS_MAX units.
-    Layout::from_size_align(units * UNIT_SLOTS * 8, 1).unwrap_or(Layout::new::<u64>())
+    Layout::from_size_align(units * UNIT_SLOTS * 8, 1)
+        .unwrap_or_else(|_| unreachable!("{units} units of a segment"))
 }
 
 fn directory_layout(depth: u32) -> Layout {
     // Never fails: at most 2^DEPTH_MAX cells. A power of two, which allocators align by itself.
     Layout::from_size_align(DIRECTORY_ALIGN.max(8 << depth), DIRECTORY_ALIGN)
-        .unwrap_or(Layout::new::<u64>())
+        .unwrap_or_else(|_| unreachable!("a directory of depth {depth}"))
 }
 
 fn allocate_zeroed(layout: Layout) -> *mut u8 {
@@ -237,15 +238,8 @@ impl Index {
     /// # Safety
     /// The caller is the writer, or an online reader that does not quiesce meanwhile.
     pub(super) unsafe fn find(&self, tag: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let directory = self.roots[(tag >> (32 - ROOT_BITS)) as usize].load(Ordering::Acquire);
-        // SAFETY: the caller's: neither directory nor segment is freed meanwhile.
-        let cells = unsafe { cells(directory) };
-        let segment = cells[cell_of(tag, depth(directory))].load(Ordering::Acquire);
-        if segment.is_null() {
-            return None;
-        }
-        // SAFETY: as above.
-        let words = unsafe { words(segment) };
+        // SAFETY: the caller's.
+        let words = unsafe { self.segment(tag)? };
         let mut slot = words.home(tag);
         for _ in 0..words.slots.len() {
             let word = words.slots[slot].load(Ordering::Acquire);
@@ -258,6 +252,29 @@ impl Index {
             slot = words.after(slot);
         }
         None
+    }
+
+    /// The segment in which `tag` belongs.
+    ///
+    /// # Safety
+    /// As [`Index::find`].
+    unsafe fn segment(&self, tag: u32) -> Option<Words<'_>> {
+        let directory = self.roots[(tag >> (32 - ROOT_BITS)) as usize].load(Ordering::Acquire);
+        // SAFETY: the caller's: neither directory nor segment is freed meanwhile.
+        let cells = unsafe { cells(directory) };
+        let segment = cells[cell_of(tag, depth(directory))].load(Ordering::Acquire);
+        // SAFETY: as above.
+        (!segment.is_null()).then(|| unsafe { words(segment) })
+    }
+
+    /// The first slot that a search for `tag` looks at, to be prefetched.
+    ///
+    /// # Safety
+    /// As [`Index::find`].
+    pub(super) unsafe fn first_slot(&self, tag: u32) -> Option<&AtomicU64> {
+        // SAFETY: the caller's.
+        let words = unsafe { self.segment(tag)? };
+        Some(&words.slots[words.home(tag)])
     }
 
     /// Writer: adds an entry.

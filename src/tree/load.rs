@@ -83,12 +83,10 @@ impl State {
         path::validate(load.path).map_err(|_| TreeError::BadPath)?;
         let (parent_path, _) = split(load.path)?;
         let parent = self.find(tree, parent_path).ok_or(TreeError::NoNode)?.index();
-        if self.find(tree, load.path).is_some() {
-            return Err(TreeError::NodeExists);
-        }
+        let place = self.place(tree, load.path)?;
         let head = head_of(load);
         let version = self.allocate_version(load.path, head, std::ptr::null_mut(), load.data);
-        let index = match self.link_node(tree, load.path, parent, load.stat.czxid, version) {
+        let index = match self.link_node(tree, load.path, place, parent, load.stat.czxid, version) {
             Ok(index) => index,
             Err(error) => {
                 self.bin.discard(tree, Garbage::Version(version));

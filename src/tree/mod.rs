@@ -45,7 +45,7 @@ pub use reader::{Listing, Pin, Reader, Walker};
 pub use sessions::SessionInfo;
 pub use state::{Create, Created, Deleted};
 pub use undo::Mark;
-pub use view::{Node, StatPersisted};
+pub use view::{Node, StatPersisted, WARM_PATHS_MAX};
 pub use writer::TreeWriter;
 
 use reclaim::Garbage;

@@ -18,7 +18,7 @@ pub(super) const ALIVE: Zxid = i64::MAX;
 /// The zxid at which the newest state is read: what is alive then has no death.
 pub(super) const NEWEST: Zxid = i64::MAX - 1;
 
-const CHUNK_BITS: u32 = 14;
+const CHUNK_BITS: u32 = 15;
 const CHUNK_NODES: usize = 1 << CHUNK_BITS;
 /// Names up to this length live in the node itself.
 const NAME_INLINE_BYTES: usize = 15;
@@ -110,6 +110,8 @@ pub(super) struct RawNode {
 }
 
 const _: () = assert!(size_of::<RawNode>() == 64);
+// `allocate_chunk` aligns a chunk to its size.
+const _: () = assert!(CHUNK_BYTES.is_power_of_two() && CHUNK_BYTES >= 4096);
 
 impl RawNode {
     fn new(name: &str, parent: u32, czxid: Zxid, newest: NonNull<Version>) -> Self {
@@ -264,7 +266,12 @@ impl NodeSlab {
             return None;
         }
         if index as usize & (CHUNK_NODES - 1) == 0 {
-            self.chunks[chunk].store(allocate_chunk(), Ordering::Release);
+            let memory = allocate_chunk();
+            if chunk > 0 {
+                // A small tree stays small.
+                advise_huge(memory);
+            }
+            self.chunks[chunk].store(memory, Ordering::Release);
         }
         self.used.store(index + 1, Ordering::Release);
         Some(index)
@@ -295,17 +302,34 @@ impl NodeSlab {
 
 const CHUNK_BYTES: usize = CHUNK_NODES * size_of::<RawNode>();
 
-/// A MiB straight from the system: an allocator would add a part of it, and bring its pages in at once.
+/// 2 MiB straight from the system, aligned so that one huge page can hold them: an allocator would add a
+/// part of it, and a scattered read spends much of its time on small pages' translation.
 fn allocate_chunk() -> *mut RawNode {
     let (protection, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new anonymous mapping touches nothing that exists.
-    let chunk = unsafe { libc::mmap(std::ptr::null_mut(), CHUNK_BYTES, protection, flags, -1, 0) };
-    if chunk == libc::MAP_FAILED {
+    let mapping =
+        unsafe { libc::mmap(std::ptr::null_mut(), 2 * CHUNK_BYTES, protection, flags, -1, 0) };
+    if mapping == libc::MAP_FAILED {
         // As for an allocation: there is no going on without memory.
         handle_alloc_error(Layout::new::<[RawNode; CHUNK_NODES]>());
     }
+    let before = mapping.addr().next_multiple_of(CHUNK_BYTES) - mapping.addr();
+    let chunk = mapping.wrapping_byte_add(before);
+    // SAFETY: what is given back lies before and behind the chunk within the mapping just made.
+    unsafe {
+        if before > 0 {
+            libc::munmap(mapping, before);
+        }
+        libc::munmap(chunk.wrapping_byte_add(CHUNK_BYTES), CHUNK_BYTES - before);
+    }
     chunk.cast()
+}
+
+/// Asks for a huge page; where there is none, small ones do.
+fn advise_huge(chunk: *mut RawNode) {
+    // SAFETY: the chunk is mapped, and advice changes nothing that is in it.
+    unsafe { libc::madvise(chunk.cast(), CHUNK_BYTES, libc::MADV_HUGEPAGE) };
 }
 
 impl Drop for NodeSlab {

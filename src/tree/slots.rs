@@ -279,15 +279,24 @@ mod loom_tests {
             }
         }
 
-        /// Reads at `at`; loom sees to it that nobody frees meanwhile.
-        fn check(&self, at: Zxid) {
+        /// Finds the version of `at`.
+        fn find(&self, at: Zxid) -> usize {
             let mut version = self.newest.load(Ordering::Acquire);
             if version as Zxid > at {
                 version = self.behind_new.load(Ordering::Acquire);
             }
             assert_eq!(version as Zxid, at, "the version of {at} was unlinked");
+            version
+        }
+
+        /// Looks at a version; loom sees to it that nobody frees it meanwhile.
+        fn touch(&self, version: usize) {
             // SAFETY: loom checks that no other thread writes it.
             assert!(self.alive[version].with(|alive| unsafe { *alive }), "freed");
+        }
+
+        fn check(&self, at: Zxid) {
+            self.touch(self.find(at));
         }
 
         fn write(&self) {
@@ -337,7 +346,10 @@ mod loom_tests {
             world.slots.advance(slot, own);
             world.check(own);
             let published = world.slots.published();
+            let held = world.find(own);
             world.slots.advance(slot, published);
+            // Unlinked perhaps, but not freed before the reader quiesces.
+            world.touch(held);
             world.slots.quiesce(slot);
             world.check(published);
         });

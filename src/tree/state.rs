@@ -55,6 +55,14 @@ pub struct Deleted {
     pub parent_acl: AclId,
 }
 
+/// Where a path without a living node belongs in the index.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    tag: u32,
+    /// The latest of its past lives, if somebody may need it.
+    elder: Option<u32>,
+}
+
 /// All that belongs to the writer alone.
 pub(super) struct State {
     pub published: Zxid,
@@ -152,11 +160,24 @@ impl State {
         Version::allocate(head, prev, data, crc)
     }
 
+    /// Where `path` belongs in the index, if it does not name a living node.
+    pub(super) fn place(&self, tree: &Tree, path: &str) -> Result<Place, TreeError> {
+        let tag = tree.index.tag(path.as_bytes());
+        // SAFETY: this is the writer.
+        let youngest = unsafe { tree.youngest(tag, path.as_bytes()) };
+        // SAFETY: as above.
+        match youngest.filter(|&index| unsafe { tree.nodes.get(index) }.lives_at(NEWEST)) {
+            Some(_) => Err(TreeError::NodeExists),
+            None => Ok(Place { tag, elder: youngest }),
+        }
+    }
+
     /// Makes a node and links it into index and siblings. Readers that come upon it find it unborn.
     pub(super) fn link_node(
         &mut self,
         tree: &Tree,
         path: &str,
+        place: Place,
         parent: u32,
         czxid: Zxid,
         version: NonNull<Version>,
@@ -164,7 +185,7 @@ impl State {
         let (_, name) = split(path)?;
         let index =
             tree.nodes.allocate(name, parent, czxid, version).ok_or(TreeError::TooManyNodes)?;
-        self.index_node(tree, path, index)?;
+        self.index_node(tree, place, index)?;
         // SAFETY: this is the writer; parent, node and sibling are linked or about to be.
         let (node, parent) = unsafe { (tree.nodes.get(index), tree.nodes.get(parent)) };
         let sibling = parent.first_child.load(Ordering::Relaxed);
@@ -179,11 +200,10 @@ impl State {
 
     /// Puts a new node into the index: in its elder's place if the path has lived before and somebody
     /// may need that. If there is no room the node is freed.
-    fn index_node(&mut self, tree: &Tree, path: &str, index: u32) -> Result<(), TreeError> {
-        let tag = tree.index.tag(path.as_bytes());
-        // SAFETY: this is the writer.
-        if let Some(elder) = unsafe { tree.youngest(tag, path.as_bytes()) } {
-            // SAFETY: as above; both nodes are the writer's to change.
+    fn index_node(&mut self, tree: &Tree, place: Place, index: u32) -> Result<(), TreeError> {
+        let Place { tag, elder } = place;
+        if let Some(elder) = elder {
+            // SAFETY: this is the writer; both nodes are its to change.
             let (node, dead) = unsafe { (tree.nodes.get(index), tree.nodes.get(elder)) };
             node.fate_or_new().elder.store(elder, Ordering::Release);
             dead.fate_or_new().junior.store(index, Ordering::Relaxed);
@@ -205,10 +225,8 @@ impl State {
         path::validate(c.path).map_err(|_| TreeError::BadPath)?;
         let (parent_path, _) = split(c.path)?;
         let parent = self.find(tree, parent_path).ok_or(TreeError::NoNode)?;
-        if self.find(tree, c.path).is_some() {
-            return Err(TreeError::NodeExists);
-        }
-        let (index, version) = self.create_node(tree, c, parent.index())?;
+        let place = self.place(tree, c.path)?;
+        let (index, version) = self.create_node(tree, c, place, parent.index())?;
         let before = self.digest;
         let stat = DigestStat { czxid: c.zxid, pzxid: c.zxid, cversion: 0 };
         self.add_digest(c.path, version, stat);
@@ -236,6 +254,7 @@ impl State {
         &mut self,
         tree: &Tree,
         c: &Create<'_>,
+        place: Place,
         parent: u32,
     ) -> Result<(u32, NonNull<Version>), TreeError> {
         let head = VersionHead {
@@ -248,7 +267,7 @@ impl State {
             ..VersionHead::default()
         };
         let version = self.allocate_version(c.path, head, std::ptr::null_mut(), c.data);
-        let index = match self.link_node(tree, c.path, parent, c.zxid, version) {
+        let index = match self.link_node(tree, c.path, place, parent, c.zxid, version) {
             Ok(index) => index,
             Err(error) => {
                 self.bin.discard(tree, Garbage::Version(version));

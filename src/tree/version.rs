@@ -66,7 +66,7 @@ fn layout(data_len: Option<usize>) -> Layout {
     let crc = if len >= CRC_DATA_BYTES_MIN { size_of::<u32>() } else { 0 };
     let bytes = size_of::<Version>() + len + crc;
     // Never fails: the length is at most `DATA_BYTES_MAX`.
-    Layout::from_size_align(bytes, 1).unwrap_or(Layout::new::<Version>())
+    Layout::from_size_align(bytes, 1).unwrap_or_else(|_| unreachable!("{bytes} bytes of a version"))
 }
 
 impl Version {

@@ -9,6 +9,20 @@ use crate::protocol::{EphemeralType, Stat, Zxid};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
+/// How many paths are fetched ahead at one time: about what a processor can wait for at once.
+pub const WARM_PATHS_MAX: usize = 16;
+
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching reads nothing, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(at.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The stat of a znode as it is stored (`StatPersisted`): `cversion` counts creations of children
 /// alone, the owner may be the code of a container or a time to live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,6 +113,36 @@ impl Tree {
     pub(super) unsafe fn youngest(&self, tag: u32, path: &[u8]) -> Option<u32> {
         // SAFETY: the caller's.
         unsafe { self.index.find(tag, |index| self.has_path(self.nodes.get(index), path)) }
+    }
+
+    /// Has the processor fetch what searches for these paths will look at, all paths at once where one
+    /// search after the other would wait for each line in turn. At most [`WARM_PATHS_MAX`] of them.
+    ///
+    /// # Safety
+    /// As [`Tree::find`].
+    pub(super) unsafe fn warm<'p>(&self, paths: impl Iterator<Item = &'p str>) {
+        let mut tags = [0; WARM_PATHS_MAX];
+        let mut nodes: [Option<&RawNode>; WARM_PATHS_MAX] = [None; WARM_PATHS_MAX];
+        let mut count = 0;
+        // SAFETY: the caller's, here and below.
+        unsafe {
+            for path in paths.take(WARM_PATHS_MAX) {
+                tags[count] = self.index.tag(path.as_bytes());
+                self.index.first_slot(tags[count]).inspect(|slot| prefetch(*slot));
+                count += 1;
+            }
+            for (tag, node) in tags[..count].iter().zip(&mut nodes) {
+                // Most likely the right one; whether it is, the search will see.
+                *node = self.index.find(*tag, |_| true).map(|index| self.nodes.get(index));
+                node.inspect(|node| prefetch(*node));
+            }
+            for node in nodes.iter().flatten() {
+                let version = node.newest.load(Ordering::Acquire);
+                prefetch(version);
+                prefetch(version.wrapping_add(1));
+                prefetch(version.wrapping_add(2));
+            }
+        }
     }
 
     /// Whether the names of a node and its ancestors make up `path`.

@@ -89,6 +89,12 @@ impl TreeWriter {
         self.state.find(&self.tree, path)
     }
 
+    /// Has the processor fetch what changes to these paths will look at, as [`super::Reader::warm`].
+    pub fn warm<'p>(&self, paths: impl IntoIterator<Item = &'p str>) {
+        // SAFETY: this is the writer.
+        unsafe { self.tree.warm(paths.into_iter()) };
+    }
+
     /// The ACL of that number.
     pub fn acl_list(&self, id: AclId) -> &[Acl] {
         // SAFETY: this is the writer, and it frees nothing while the slice is borrowed.
