@@ -37,6 +37,12 @@ PROFILES = {
     },
     # With restarts of both servers among the steps.
     "restarts": {"znode.container.checkIntervalMs": "86400000", "extendedTypesEnabled": "true"},
+    # For the fixed sequence about connections that have to authenticate.
+    "enforced": {
+        "znode.container.checkIntervalMs": "86400000",
+        "enforce.auth.enabled": "true",
+        "enforce.auth.schemes": "digest",
+    },
     # For the fixed sequences about what happens by itself: reaping and expiry.
     "timed": {
         "znode.container.checkIntervalMs": "200",

@@ -736,6 +736,23 @@ def restarting():
     return steps
 
 
+def enforcing():
+    """Connections that have not authenticated as they must. The barrier behind a step closes them as well."""
+    steps = []
+    for number, request in enumerate(
+        (exists("/"), create("/no"), {"name": "ping"}, WHO, CLOSE, set_watches(0), {"name": "other", "type": 99, "body": ""})
+    ):
+        steps.append(send(number, request, closes=True))
+    return steps + [
+        opened(8),
+        opened(8, how="attach", label="S0"),
+        send(9, {"name": "sasl", "token": "x"}, auth("x", "ip"), exists("/"), closes=True),
+        send(9, auth("ann:one"), create("/yes", flags=1), exists("/yes"), WHO),
+        *one_by_one(9, children("/"), {"name": "ping"}, delete("/yes")),
+        send(9, CLOSE),
+    ]
+
+
 def words():
     """Four-letter words about known sessions, watches and nodes."""
     asked = ("ruok", "isro", "srvr", "stat", "mntr", "wchs", "wchc", "wchp", "dump", "dirs", "conf", "cons", "gtmk", "hash")
@@ -753,8 +770,9 @@ def words():
     ]
 
 
-PROFILES = {reaping: ("timed",), expiring: ("timed",), restarting: ("restarts",)}
+PROFILES = {enforcing: ("enforced",), reaping: ("timed",), expiring: ("timed",), restarting: ("restarts",)}
 SUBJECTS = (
+    enforcing,
     words,
     reaping,
     expiring,

@@ -17,6 +17,7 @@ BARRIER_XID = 0x7F000000
 SESSION_TIMEOUT_MS = 40_000
 # Nodes that are there before a sequence begins and whose Stats carry what earlier sequences did to them.
 LASTING_NODES = ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config")
+UNAUTHENTICATED = -124
 WORLD = [[31, "world", "anyone"]]
 
 
@@ -322,6 +323,8 @@ class Side:
                     connection.pending.clear()
                     break
                 frames[number].append(self._frame(connection, payload))
+            if frames[number] and frames[number][-1].get("err") == UNAUTHENTICATED:
+                connection.next(5.0)  # closed behind this answer
 
     def _frame(self, connection, payload):
         reader = jute.Reader(payload)

@@ -139,6 +139,7 @@ impl Model {
             }
             Step::Reap { path } => {
                 let parent = self.deletable(path)?;
+                Self::allow(self.node(&parent)?, perms::DELETE)?;
                 let owner = self.node(path)?.owner;
                 if !self.has_children(path) && owner > 0 {
                     return Err(ErrorCode::BadVersion);
