@@ -54,7 +54,7 @@ struct CompareOptions {
     /// Only these scenarios, by the names of their subcommands.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Directory of the report (compare-<time>.md and .tsv).
+    /// Directory of the report (`compare-TIME.md` and `.tsv`).
     #[arg(long, default_value = "perf/results")]
     results: PathBuf,
     /// Name of the report instead of the time.

@@ -29,7 +29,7 @@ fn flag(flag: &str, key: &str, value: &str) -> Override {
 fn without_file_and_flags_it_is_the_default() {
     let loaded = parse(None, &[]).unwrap();
     assert_eq!(loaded.config, Config::default());
-    assert_eq!(loaded.warnings, []);
+    assert!(loaded.warnings.is_empty());
     assert_eq!(loaded.config.client_address().to_string(), "[::]:2181");
 }
 
@@ -392,7 +392,7 @@ fn a_key_that_nothing_acts_on_yet_is_judged_and_warned_of_unless_it_asks_for_the
     // Once every key is honoured there is nothing left to show.
     let Some(key) = later else { return };
     assert!(problem(&format!("{}=x", key.name)).contains("expected a whole number"));
-    assert_eq!(read(&format!("{}={}", key.name, key.default)).unwrap().warnings, []);
+    assert!(read(&format!("{}={}", key.name, key.default)).unwrap().warnings.is_empty());
     assert!(warnings(&format!("{}=77", key.name))[0].contains("not available yet"));
 }
 

@@ -354,6 +354,8 @@ impl EnsembleCore {
             std::mem::swap(&mut slot.bytes, &mut batch.entries);
             // The tree first: whoever sees the batch in the ring may read at its zxid.
             self.tree.publish(batch.last_zxid);
+            // Who sees an answer to a write finds it in the gauges as well.
+            self.show();
             self.commits.publish();
             self.metrics.add(Counter::Commits, batch.count as u64);
             self.wake_for(io, &batch);

@@ -7,9 +7,7 @@
 mod decode;
 mod encode;
 mod field;
-mod repair;
 
 pub use decode::{DecodeError, Decoder};
 pub use encode::Encode;
 pub use field::Field;
-pub use repair::{REPAIRS_MAX, repair};

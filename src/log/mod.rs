@@ -40,7 +40,9 @@ pub use error::{BoxError, Fatal, LogError};
 pub use lock::DirLock;
 pub use open::open;
 pub use priority::lower_priority;
-pub use recover::{CutReport, LogTail, Recovered, read_back, recover, recover_in, restarted_at};
+pub use recover::{
+    CutReport, LogTail, Recovered, Visit, read_back, recover, recover_in, restarted_at,
+};
 pub use spares::{SpareMaker, SpareThread};
 pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer};
 

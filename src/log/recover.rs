@@ -19,6 +19,9 @@ use crate::log::segment::{self, Reader, Segment};
 /// Bytes read from a segment at a time.
 const CHUNK: usize = 4 << 20;
 
+/// No log comes to this many frames or incarnations; so counting on never overflows.
+const COUNT_MAX: u64 = u64::MAX / 2;
+
 /// What recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
@@ -140,7 +143,7 @@ pub fn read_back<D: LogDir>(
     dir: &D,
     from: Zxid,
     through: Zxid,
-    each: &mut dyn FnMut(Zxid, &[u8]) -> Result<(), BoxError>,
+    each: &mut Visit<'_>,
 ) -> Result<Zxid, LogError> {
     let segments = segment::open_all(dir)?;
     let mut last = from;
@@ -166,7 +169,7 @@ pub fn restarted_at<D: LogDir>(dir: &D) -> Result<Option<Zxid>, LogError> {
 }
 
 /// What is done with each transaction: its zxid and its bytes.
-pub(crate) type Visit<'v> = dyn FnMut(Zxid, &[u8]) -> Result<(), BoxError> + 'v;
+pub type Visit<'v> = dyn FnMut(Zxid, &[u8]) -> Result<(), BoxError> + 'v;
 
 /// The walk along the frames that count.
 pub(crate) struct Walk<'a, 'v, F> {
@@ -313,6 +316,9 @@ impl<'a, 'v, F: SegmentFile> Walk<'a, 'v, F> {
         let name = &self.segments[at].name;
         let wrong = |reason: String| LogError::Inconsistent { name: name.clone(), offset, reason };
         let header = frame.header;
+        if header.sequence.max(header.incarnation) > COUNT_MAX {
+            return Err(wrong("a sequence or an incarnation that no log reaches".into()));
+        }
         let (mut last_zxid, mut log_id) =
             self.end.as_ref().map_or((Zxid::MIN, 0), |e| (e.last_zxid, e.log_id));
         match header.kind {
@@ -320,6 +326,12 @@ impl<'a, 'v, F: SegmentFile> Walk<'a, 'v, F> {
                 let start = Start::read(frame.body).map_err(wrong)?;
                 if start.continues_zxid > self.limit {
                     return Ok(false);
+                }
+                let another = self.end.as_ref().is_some_and(|e| e.log_id != start.log_id);
+                if another || start.segment != self.segments[at].index {
+                    let (log_id, segment) = (start.log_id, start.segment);
+                    let reason = format!("a start of log {log_id:016x}, segment {segment}");
+                    return Err(wrong(reason));
                 }
                 (last_zxid, log_id) = (start.continues_zxid, start.log_id);
             }

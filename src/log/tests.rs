@@ -33,11 +33,11 @@ struct Life {
     in_flight: Vec<(u64, AlignedBuf)>,
 }
 
+/// What recovery said, the transactions it handed over, and the end of the log.
+type Replayed = (Recovered, Vec<Vec<u8>>, LogTail<SimDir>);
+
 /// Replays the directory: recovered state, what was replayed, and the tail.
-fn replay(
-    dir: &SimDir,
-    from: Zxid,
-) -> Result<(Recovered, Vec<Vec<u8>>, LogTail<SimDir>), LogError> {
+fn replay(dir: &SimDir, from: Zxid) -> Result<Replayed, LogError> {
     let mut seen = Vec::new();
     let (recovered, tail) = recover_in(Arc::new(dir.clone()), from, &mut |bytes| {
         seen.push(bytes.to_vec());
@@ -246,7 +246,7 @@ fn any_order(order: &[usize], completed: usize, arrivals: u32) {
     life.write(&[(1, 6000), (2, 6000)]);
     let sizes = [(3, 1000), (4, 1000), (5, 5000), (6, 1000)];
     let tokens: Vec<Vec<u64>> = sizes.iter().map(|txn| life.submit(&[*txn])).collect();
-    let mut done = vec![false; 4];
+    let mut done = [false; 4];
     for frame in &order[..completed] {
         for token in tokens[*frame].clone() {
             life.complete(token);
@@ -314,13 +314,13 @@ fn each_opening_is_an_incarnation_of_its_own_and_the_chain_alone_is_not_enough()
     let end = frame::read(&bytes[2 * 4096..]).expect("a frame");
     let mut batch = BatchBuilder::new();
     batch.push(2, b"of an earlier life");
-    for (incarnation, counts) in [(1, false), (2, true)] {
+    for (incarnation, wrong_crc, counts) in [(1, 0, false), (2, 1, false), (2, 0, true)] {
         let mut stale = vec![0; 4096];
         let body_bytes = batch.build(0..1, &mut stale) as u32;
         let header = frame::Header {
             incarnation,
             sequence: end.header.sequence + 1,
-            previous_crc: end.crc,
+            previous_crc: end.crc ^ wrong_crc,
             body_bytes,
             kind: frame::Kind::Batch,
             last_zxid: 2,

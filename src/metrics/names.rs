@@ -171,7 +171,6 @@ impl Counter {
                 | Counter::RefusedZxidAhead
                 | Counter::RefusedTotal
                 | Counter::RefusedByThrottle
-                | Counter::RefusedUnauthenticated
                 | Counter::RefusedNoSpace
                 | Counter::PausedOutstanding
                 | Counter::LostWakes

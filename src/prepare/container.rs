@@ -3,24 +3,26 @@
 use super::check::parent_of_deletable;
 use super::context::Context;
 use super::{Failure, Output};
-use crate::jute::{DecodeError, Decoder};
-use crate::protocol::{DeleteContainerRequest, EphemeralType, ErrorCode};
+use crate::jute::Decoder;
+use crate::protocol::{DeleteContainerRequest, EphemeralType, ErrorCode, perms};
 use crate::tree::{Node, TreeWriter};
 use crate::txn::{Txn, TxnType};
 
-/// Reaps a container or TTL znode. The server asks for it, but clients may too, and no ACL is looked at:
-/// so it is in ZooKeeper. What is ephemeral, or has children, stays.
+/// Reaps a container or TTL znode. The server asks for it, but clients may too, and then they need DELETE on the
+/// parent as for any deletion: ZooKeeper looks at no ACL here, so there anybody deletes any childless znode. What is
+/// ephemeral, or has children, stays.
 pub(super) fn delete_container(
     context: &mut Context<'_>,
     body: &[u8],
     out: &mut Output,
 ) -> Result<TxnType, Failure> {
     let request = DeleteContainerRequest::decode(&mut Decoder::new(body));
-    let DeleteContainerRequest { path } = request.map_err(|error| match error {
-        DecodeError::Utf8 { .. } => Failure::NotUtf8(error),
-        _ => Failure::Refused(ErrorCode::MarshallingError),
-    })?;
+    let DeleteContainerRequest { path } =
+        request.map_err(|_| Failure::Refused(ErrorCode::MarshallingError))?;
     let parent_path = parent_of_deletable(path)?;
+    if context.request.session_id != 0 {
+        context.check_acl(context.node(parent_path)?.acl(), perms::DELETE)?;
+    }
     let node = context.node(path)?;
     if node.num_children() > 0 {
         return Err(ErrorCode::NotEmpty.into());

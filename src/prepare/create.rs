@@ -4,50 +4,14 @@ use std::fmt::Write;
 
 use super::Output;
 use super::acl::fixed_up;
+use super::body::{CreateBody, CreateTtlBody};
 use super::check::{check_path, parent_of};
 use super::context::Context;
 use crate::jute::Encode;
 use crate::protocol::{
-    Acl, AclRef, CreateMode, CreateRequest, CreateTtlRequest, EphemeralType, ErrorCode, OpCode,
-    perms, ttl_owner,
+    Acl, AclRef, CreateMode, EphemeralType, ErrorCode, OpCode, perms, ttl_owner,
 };
 use crate::txn::{Txn, TxnType};
-
-crate::record! {
-    /// The request of create, create2 and createContainer as ZooKeeper reads it: it comes upon a null path
-    /// late.
-    pub struct CreateBody<'a> {
-        pub path: Option<&'a str>,
-        pub data: Option<&'a [u8]>,
-        pub acl: Vec<AclRef<'a>>,
-        pub flags: i32,
-    }
-}
-
-crate::record! {
-    /// The request of createTTL likewise.
-    pub struct CreateTtlBody<'a> {
-        pub path: Option<&'a str>,
-        pub data: Option<&'a [u8]>,
-        pub acl: Vec<AclRef<'a>>,
-        pub flags: i32,
-        pub ttl_ms: i64,
-    }
-}
-
-impl<'a> From<CreateRequest<'a>> for CreateBody<'a> {
-    fn from(request: CreateRequest<'a>) -> Self {
-        let CreateRequest { path, data, acl, flags } = request;
-        CreateBody { path: Some(path), data, acl, flags }
-    }
-}
-
-impl<'a> From<CreateTtlRequest<'a>> for CreateTtlBody<'a> {
-    fn from(request: CreateTtlRequest<'a>) -> Self {
-        let CreateTtlRequest { path, data, acl, flags, ttl_ms } = request;
-        CreateTtlBody { path: Some(path), data, acl, flags, ttl_ms }
-    }
-}
 
 /// create, create2 and createContainer. The opcode decides what is made, the flags only whether it is
 /// ephemeral or has a number.
@@ -95,8 +59,9 @@ fn create_any(
     let path = numbered_path(path, mode, cversion, &mut numbered);
     let made = check_place(context, path, ephemeral_parent).and_then(|()| {
         context.check_quota(path, request.data.map_or(0, <[u8]>::len) as i64, 1, out)?;
-        let acl =
-            fixed.as_ref().map_or(request.acl, |fixed| fixed.iter().map(Acl::as_ref).collect());
+        let acl = fixed
+            .as_ref()
+            .map_or(request.acl.entries, |fixed| fixed.iter().map(Acl::as_ref).collect());
         let data = request.data;
         let node = NewNode { path, data, acl, mode, ttl_ms: request.ttl_ms };
         make(context, op, node, cversion.wrapping_add(1), out)

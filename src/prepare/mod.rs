@@ -10,6 +10,7 @@
 //! take none are [`Outcome::Refused`].
 
 mod acl;
+mod body;
 mod check;
 mod container;
 mod context;
@@ -28,10 +29,11 @@ pub use container::{ReapConfig, reap_candidates};
 pub use output::{Event, Events, Output};
 
 use crate::auth::AuthConfig;
-use crate::jute::{DecodeError, Decoder, Field, REPAIRS_MAX, repair};
-use crate::protocol::{ErrorCode, Identity, OpCode, Zxid};
+use crate::jute::{Decoder, Field};
+use crate::protocol::{DeleteRequest, ErrorCode, Identity, OpCode, SetDataRequest, Zxid};
 use crate::tree::TreeWriter;
 use crate::txn::TxnType;
+use body::{DeleteBody, SetDataBody};
 use context::Context;
 
 /// What preparing depends on besides the request and the tree. Has no influence on how a transaction
@@ -101,19 +103,6 @@ pub fn prepare(
     zxid: Zxid,
     out: &mut Output,
 ) -> Outcome {
-    prepare_repaired(tree, config, request, zxid, out, REPAIRS_MAX)
-}
-
-/// Prepares a request in which strings that are not UTF-8 have been repaired already, and as many as
-/// `repairs_max` may yet be.
-fn prepare_repaired(
-    tree: &mut TreeWriter,
-    config: &PrepareConfig,
-    request: &Request<'_>,
-    zxid: Zxid,
-    out: &mut Output,
-    repairs_max: usize,
-) -> Outcome {
     out.clear();
     let mut context = Context::new(tree, config, request, zxid);
     let (kind, error) = match dispatch(&mut context, request, out) {
@@ -124,17 +113,6 @@ fn prepare_repaired(
             out.clear();
             return Outcome::Refused(error);
         }
-        // Nothing has been done yet: decoding comes first.
-        Err(Failure::NotUtf8(error)) => match repair(request.body, &error) {
-            Some(body) if repairs_max > 0 => {
-                let request = Request { body: &body, ..*request };
-                return prepare_repaired(tree, config, &request, zxid, out, repairs_max - 1);
-            }
-            _ => {
-                out.clear();
-                return Outcome::Refused(ErrorCode::MarshallingError);
-            }
-        },
     };
     if kind != TxnType::Error {
         context.put_digest(out);
@@ -150,8 +128,6 @@ enum Failure {
     Whole(TxnType, ErrorCode),
     /// Without a transaction.
     Refused(ErrorCode),
-    /// In decoding, at a string that ZooKeeper reads for all that.
-    NotUtf8(DecodeError),
 }
 
 impl From<ErrorCode> for Failure {
@@ -167,36 +143,34 @@ fn dispatch(
 ) -> Result<TxnType, Failure> {
     let body = request.body;
     Ok(match request.op {
-        OpCode::SetData => data::set_data(context, &decode(body, PATH_IS_NULL)?, out)?,
-        op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer) => {
-            create::create(context, op, decode(body, NULL_IS_THROWN)?, out)?
+        OpCode::SetData => {
+            // A null path is none, as an empty one is.
+            let SetDataBody { path, data, version } = decode(body)?;
+            let path = path.unwrap_or_default();
+            data::set_data(context, &SetDataRequest { path, data, version }, out)?
         }
-        OpCode::CreateTtl => create::create_ttl(context, decode(body, NULL_IS_THROWN)?, out)?,
-        OpCode::Delete => delete::delete(context, &decode(body, NULL_IS_THROWN)?, out)?,
-        OpCode::SetAcl => acl::set_acl(context, decode(body, PATH_IS_NULL)?, out)?,
+        op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer) => {
+            create::create(context, op, decode(body)?, out)?
+        }
+        OpCode::CreateTtl => create::create_ttl(context, decode(body)?, out)?,
+        OpCode::Delete => {
+            let DeleteBody { path, version } = decode(body)?;
+            let path = path.ok_or(ErrorCode::MarshallingError)?;
+            delete::delete(context, &DeleteRequest { path, version }, out)?
+        }
+        OpCode::SetAcl => acl::set_acl(context, decode(body)?, out)?,
         OpCode::Multi => multi::multi(context, body, out)?,
         OpCode::CreateSession => session::create_session(context, body, out)?,
         OpCode::CloseSession => session::close_session(context, out)?,
         OpCode::DeleteContainer => container::delete_container(context, body, out)?,
-        OpCode::Reconfig => return Err(reconfig::reconfig(context, &decode(body, None)?)),
+        OpCode::Reconfig => return Err(reconfig::reconfig(context, &decode(body)?)),
         // check is an operation of a multi and nothing else; reads are not prepared.
         _ => return Err(Failure::Refused(ErrorCode::Unimplemented)),
     })
 }
 
-/// A null path of create and delete: ZooKeeper runs into it after it has taken the zxid.
-const NULL_IS_THROWN: Option<ErrorCode> = Some(ErrorCode::MarshallingError);
-/// A null path of setData and setACL: ZooKeeper's check of the path finds it.
-const PATH_IS_NULL: Option<ErrorCode> = Some(ErrorCode::BadArguments);
-
-/// Reads a request's record. One that is none is refused without a transaction; one with a null where
-/// there may be none fails with `null` as an error transaction, if that is given. A null list of ACL
-/// entries is an empty one.
-fn decode<'a, T: Field<'a>>(body: &'a [u8], null: Option<ErrorCode>) -> Result<T, Failure> {
-    T::get(&mut Decoder::new(body)).map_err(|error| match (error, null) {
-        (DecodeError::Null { what: "vector", .. }, Some(_)) => ErrorCode::InvalidAcl.into(),
-        (DecodeError::Null { .. }, Some(error)) => error.into(),
-        (error @ DecodeError::Utf8 { .. }, _) => Failure::NotUtf8(error),
-        _ => Failure::Refused(ErrorCode::MarshallingError),
-    })
+/// Reads a request's record. One that is none is refused without a transaction. Strings have to be UTF-8:
+/// ZooKeeper makes U+FFFD of what is none, and two different requests one path.
+fn decode<'a, T: Field<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    T::get(&mut Decoder::new(body)).map_err(|_| Failure::Refused(ErrorCode::MarshallingError))
 }

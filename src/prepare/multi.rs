@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::{Failure, Output, create, data, delete};
-use crate::jute::{DecodeError, Encode};
+use crate::jute::Encode;
 use crate::protocol::{ErrorCode, MultiOp, MultiOps, MultiResult, end_multi};
 use crate::txn::{Txn, TxnType, put_sub_txn};
 
@@ -53,7 +53,6 @@ fn decode_ops(body: &[u8]) -> Result<Vec<MultiOp<'_>>, Failure> {
     MultiOps::new(body)
         .map(|item| match item {
             Ok((_, op)) if !op.is_read() => Ok(op),
-            Err(error @ DecodeError::Utf8 { .. }) => Err(Failure::NotUtf8(error)),
             _ => Err(ErrorCode::MarshallingError.into()),
         })
         .collect()

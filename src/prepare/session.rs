@@ -11,7 +11,7 @@ pub(super) fn create_session(
     body: &[u8],
     out: &mut Output,
 ) -> Result<TxnType, Failure> {
-    let timeout_ms = decode(body, None)?;
+    let timeout_ms = decode(body)?;
     context.commit(TxnType::CreateSession, &Txn::CreateSession { timeout_ms }, out)?;
     Ok(TxnType::CreateSession)
 }

@@ -36,7 +36,7 @@ pub struct AclRef<'a> {
     pub perms: i32,
     /// The scheme of the identity; null reads as empty, which is no scheme either.
     pub scheme: &'a str,
-    /// The identity within its scheme; null reads as empty in schemes where it means nothing.
+    /// The identity within its scheme; null reads as empty.
     pub id: &'a str,
 }
 
@@ -56,16 +56,7 @@ impl<'a> Field<'a> for AclRef<'a> {
     const BYTES_MIN: usize = 12;
 
     fn get(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
-        let (perms, scheme, offset) = (input.i32()?, input.str()?, input.offset());
-        let id = match input.string()? {
-            Some(id) => id,
-            // ZooKeeper trips over a null id where it looks at ids, and nowhere else: `auth` has none.
-            None if matches!(scheme, "world" | "digest" | "ip") => {
-                return Err(DecodeError::Null { what: "string", offset });
-            }
-            None => "",
-        };
-        Ok(AclRef { perms, scheme, id })
+        Ok(AclRef { perms: input.i32()?, scheme: input.str()?, id: input.str()? })
     }
 
     fn put(&self, out: &mut Vec<u8>) {

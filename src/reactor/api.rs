@@ -80,8 +80,8 @@ pub trait Resident {
     /// Bytes arrived. They are only there during the call.
     fn bytes<I: Io>(&mut self, io: &mut I, c: ConnId, data: &[u8]);
 
-    /// The backlog is 0 again after the socket had been full. Not called when all that was appended in
-    /// a pass left with its send: who waits for that looks at the backlog in the next pass.
+    /// The backlog is 0 again after the socket had been full, or while the connection is paused. Otherwise not
+    /// called when all that was appended in a pass left with its send.
     fn drained<I: Io>(&mut self, io: &mut I, c: ConnId);
 
     /// The peer closed or reset the connection, or our close is complete. `c` is dead from here on.

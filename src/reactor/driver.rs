@@ -38,7 +38,9 @@ pub(super) struct Driver {
     pub(super) dirty: Vec<u32>,
     /// Connections whose send of the last gathering is not yet known to have left.
     pub(super) in_flight: Vec<u32>,
-    /// Connections that caught up after their socket had been full.
+    /// Whether one of those is of a paused connection: then the next pass, which finds it out, does not wait.
+    pub(super) paused_sends: bool,
+    /// Connections that caught up after their socket had been full, or while they are paused.
     pub(super) drained: Vec<u32>,
     /// Connections to receive from (again).
     pub(super) rearm: Vec<u32>,
@@ -77,6 +79,7 @@ impl Driver {
             stopping: false,
             dirty: Vec::new(),
             in_flight: Vec::new(),
+            paused_sends: false,
             drained: Vec::new(),
             rearm: Vec::new(),
             resumed: Vec::new(),
@@ -231,6 +234,7 @@ impl Driver {
     /// Whether something waits for the next pass that no completion will announce.
     pub(super) fn has_pending(&self) -> bool {
         !(self.resumed.is_empty() && self.ending.is_empty() && self.drained.is_empty())
+            || self.paused_sends
     }
 
     /// When the driver itself next has something to do.
@@ -278,6 +282,7 @@ impl Io for Driver {
             && conn.life == Life::Open
             && !std::mem::replace(&mut conn.paused, true)
         {
+            self.paused_sends |= conn.send == Sending::Now;
             self.cancel_recv(c.index);
         }
     }

@@ -47,6 +47,8 @@ impl Driver {
     fn send_now(&mut self, index: u32) {
         let conn = self.conns.at(index);
         conn.send = Sending::Now;
+        // Who paused it for its output waits to be told that this has left.
+        self.paused_sends |= conn.paused;
         let flags = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
         let len = conn.sending.len() as u32;
         let entry = opcode::Send::new(types::Fd(conn.fd()), conn.sending.as_ptr(), len)
@@ -114,6 +116,7 @@ impl Driver {
             }
         }
         self.in_flight = in_flight;
+        self.paused_sends = false;
     }
 
     fn send_ended(&mut self, index: u32) {
@@ -127,7 +130,7 @@ impl Driver {
         let conn = self.conns.at(index);
         if !conn.out.is_empty() {
             self.note_dirty(index);
-        } else if std::mem::take(&mut conn.was_full) && conn.life == Life::Open {
+        } else if (std::mem::take(&mut conn.was_full) || conn.paused) && conn.life == Life::Open {
             self.drained.push(index);
         }
         self.pool.give(sent);

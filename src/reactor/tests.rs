@@ -345,6 +345,30 @@ fn a_peer_that_ends_its_stream_still_gets_what_was_appended() {
 }
 
 #[test]
+fn a_paused_connection_is_told_when_its_output_has_left() {
+    let rig = Rig::new(false, |_| ());
+    let (mut stream, c) = rig.opened();
+    for round in 0..20 {
+        // As much as fits the socket at once: nothing waits in the kernel, and the peer sends nothing meanwhile.
+        rig.command(move |io| {
+            assert!(io.append(c, &pattern(1000 + round)));
+            io.set_paused(c, true);
+            0
+        });
+        rig.wait(|event| matches!(event, Event::Drained(drained) if *drained == c).then_some(()));
+        assert!(read_all(&mut stream, 1000 + round) == pattern(1000 + round));
+        rig.command(move |io| {
+            assert_eq!(io.backlog_of(c), 0);
+            io.set_paused(c, false);
+            0
+        });
+    }
+    drop(stream);
+    rig.wait_closed(c);
+    rig.end();
+}
+
+#[test]
 fn a_paused_connection_delivers_nothing_until_resumed() {
     let rig = Rig::new(true, |_| ());
     let (mut paused, p) = rig.opened();

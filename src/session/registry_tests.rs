@@ -32,7 +32,7 @@ fn a_silent_session_expires_and_a_heard_one_does_not() {
     r.create(1, 4000, Some(on(1)), 0).unwrap();
     let two = r.create(2, 4000, Some(on(2)), 0).unwrap();
     let heard = r.heard();
-    assert_eq!(run(&mut r, 0, 3000), []);
+    assert!(run(&mut r, 0, 3000).is_empty());
     heard.touch(two.slot, 3000);
     assert_eq!(run(&mut r, 3100, 6900), [(4100, 1)]);
     assert_eq!(r.check(two.slot, 2, two.generation), Ok(()));
@@ -59,7 +59,7 @@ fn attaching_moves_the_session_and_says_who_had_it() {
     r.detach(1, second.generation);
     assert_eq!(r.attach(1, 6000, on(3), 200).unwrap().superseded, None);
     // The new connection's time-out holds.
-    assert_eq!(run(&mut r, 300, 6100), []);
+    assert!(run(&mut r, 300, 6100).is_empty());
     assert_eq!(run(&mut r, 6200, 6300), [(6300, 1)]);
 }
 
@@ -130,7 +130,7 @@ fn what_the_pass_found_saves_the_session() {
         r.tick(now, |_| 3900, &mut found);
     }
     r.heard().touch(it.slot, 5050);
-    assert_eq!(run(&mut r, 5100, 9000), []);
+    assert!(run(&mut r, 5100, 9000).is_empty());
     assert_eq!(run(&mut r, 9100, 9200), [(9100, 1)]);
 }
 
@@ -151,7 +151,7 @@ fn a_session_without_connection_waits_for_every_shard() {
 fn a_stall_moves_all_deadlines() {
     let mut r = registry();
     r.create(1, 4000, Some(on(1)), 0).unwrap();
-    assert_eq!(run(&mut r, 0, 3000), []);
+    assert!(run(&mut r, 0, 3000).is_empty());
     let mut found = Expiry::default();
     // Nothing ran for 20 s; ticks were due a second after the last one.
     r.tick(23_000, |_| 23_000, &mut found);
@@ -164,11 +164,11 @@ fn a_stall_moves_all_deadlines() {
 fn a_session_heard_during_a_stall_of_the_core_keeps_its_full_timeout() {
     let mut r = registry();
     let it = r.create(1, 4000, Some(on(1)), 0).unwrap();
-    assert_eq!(run(&mut r, 0, 3000), []);
+    assert!(run(&mut r, 0, 3000).is_empty());
     r.heard().touch(it.slot, 10_000);
     let mut found = Expiry::default();
     r.tick(23_000, |_| 23_000, &mut found);
-    assert_eq!(run(&mut r, 23_100, 27_000), []);
+    assert!(run(&mut r, 23_100, 27_000).is_empty());
     assert_eq!(run(&mut r, 27_100, 27_100), [(27_100, 1)]);
 }
 
@@ -178,10 +178,10 @@ fn restoring_and_renewing_grant_the_full_timeout() {
     r.restore(1, 4000, 50_000).unwrap();
     r.tick(50_000, |_| 50_000, &mut Expiry::default());
     assert_eq!(r.views(50_000).next().unwrap().remaining_ms, 4000);
-    assert_eq!(run(&mut r, 50_100, 53_000), []);
+    assert!(run(&mut r, 50_100, 53_000).is_empty());
     r.begin_close(1).unwrap();
     r.renew_all(53_000);
-    assert_eq!(run(&mut r, 53_100, 57_000), []);
+    assert!(run(&mut r, 53_100, 57_000).is_empty());
     assert_eq!(run(&mut r, 57_100, 57_200), [(57_100, 1)]);
 }
 

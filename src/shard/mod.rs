@@ -124,8 +124,6 @@ pub(crate) struct State {
     parked: bool,
     /// Connections that go on when the lane has room again.
     stalled: Vec<ConnId>,
-    /// Connections paused for their output in this pass: if the pass's send takes all of it, nothing else will say so.
-    just_paused: Vec<ConnId>,
     /// Messages that may not be lost and found the lane full: disconnects, and identity lists to release. A few a
     /// connection at the most.
     lost: Vec<Request<'static>>,
@@ -162,7 +160,6 @@ impl Shard {
                 held: 0,
                 parked: false,
                 stalled: Vec::new(),
-                just_paused: Vec::new(),
                 lost: Vec::new(),
                 shaking_hands: std::collections::VecDeque::new(),
                 zxid,
@@ -185,7 +182,7 @@ impl Shard {
         self.state.bytes(io, id, data);
     }
 
-    /// The connection's output has left after its socket had been full.
+    /// The connection's output has left after its socket had been full, or while it is paused.
     pub fn drained<I: Io>(&mut self, io: &mut I, id: ConnId) {
         self.drain_commits(io);
         self.state.try_resume(io, id);
@@ -200,14 +197,10 @@ impl Shard {
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.drain_commits(io);
         self.state.unstall(io);
-        self.state.look_again(io);
         self.state.letters(io);
         self.state.tick(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
-        if !self.state.just_paused.is_empty() {
-            return Turn::Again;
-        }
         Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
     }
 
@@ -377,13 +370,6 @@ impl State {
         }
     }
 
-    /// Goes on with connections that were paused in the last pass and whose output has left with it.
-    fn look_again<I: Io>(&mut self, io: &mut I) {
-        for id in std::mem::take(&mut self.just_paused) {
-            self.try_resume(io, id);
-        }
-    }
-
     /// Goes on reading a connection whose output, or whose way to the core, had been full.
     fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
         let Some(mut conn) = self.take(id) else { return };
@@ -411,9 +397,6 @@ impl State {
                 false => Counter::PausedOutput,
             });
             conn.paused = true;
-            if !conn.stalled {
-                self.just_paused.push(conn.id);
-            }
             io.pause(conn.id);
         }
     }

@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     Code(ErrorCode),
     /// The request's bytes are no request; reported as a marshalling error.
     Malformed(DecodeError),
+    /// A multiRead of writes; reported as a marshalling error, with the results of none as its body.
+    NotReads,
 }
 
 impl From<ErrorCode> for Refusal {
@@ -63,9 +65,13 @@ impl State {
         ReplyHeader { xid: cxid, zxid, err: 0 }.encode(out);
         let result = caught_up.and_then(|()| self.result(conn, op, body, out));
         if let Err(refusal) = result {
+            let not_reads = matches!(refusal, Refusal::NotReads);
             let err = self.refusal_code(conn, op, refusal);
             out.truncate(start + FRAME_PREFIX_BYTES);
             ReplyHeader { xid: cxid, zxid, err: err.code() }.encode(out);
+            if not_reads {
+                end_multi(out);
+            }
         }
         end_frame(out, frame);
         self.metrics.record(Summary::ReadLatency, now_ns.saturating_sub(since_ns));
@@ -88,6 +94,7 @@ impl State {
     fn refusal_code(&mut self, conn: &Conn, op: OpCode, refusal: Refusal) -> ErrorCode {
         match refusal {
             Refusal::Code(code) => code,
+            Refusal::NotReads => ErrorCode::MarshallingError,
             Refusal::Malformed(e) => {
                 self.complain(
                     Counter::RefusedBadRequest,
@@ -263,14 +270,19 @@ impl State {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        for op in MultiOps::new(body) {
+        let mut ops = MultiOps::new(body);
+        while let Some(op) = ops.next() {
             let (_, op) = op?;
             let start = out.len();
             MultiHeader { kind: op.op().code(), done: false, err: 0 }.encode(out);
             let result = match op {
                 MultiOp::GetData(r) => self.get_data(conn, r.path, false, out),
                 MultiOp::GetChildren(r) => self.get_children(conn, r.path, false, false, out),
-                _ => return Err(ErrorCode::MarshallingError.into()),
+                // Reads and writes never stand together, so this is the first of nothing but writes.
+                _ => {
+                    ops.try_for_each(|op| op.map(|_| ()))?;
+                    return Err(Refusal::NotReads);
+                }
             };
             match result {
                 Ok(()) => {}

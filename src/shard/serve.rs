@@ -96,7 +96,13 @@ impl State {
             return Flow::Close;
         };
         let body = d.remaining();
-        let Some(op) = OpCode::from_i32(header.op_raw) else {
+        let op = OpCode::from_i32(header.op_raw);
+        if !matches!(op, Some(OpCode::Auth | OpCode::Sasl))
+            && !self.links.auth.may_request(&conn.identities)
+        {
+            return self.unauthenticated(io, conn, &header);
+        }
+        let Some(op) = op else {
             return self.unimplemented(io, conn, &header);
         };
         match op {
@@ -179,6 +185,29 @@ impl State {
             let frame = begin_frame(out);
             let err = ErrorCode::Unimplemented.code();
             ReplyHeader { xid: header.xid, zxid: -1, err }.encode(out);
+            end_frame(out, frame);
+        }
+        io.close(conn.id, true);
+        Flow::Close
+    }
+
+    /// The connection has no identity of a scheme that `enforce.auth.schemes` asks for: it is told so and closed, the
+    /// session lives on (`AuthenticationHelper`).
+    fn unauthenticated<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        header: &RequestHeader,
+    ) -> Flow {
+        let why = format_args!(
+            "closed {}: it sent a request before it authenticated with a scheme of enforce.auth.schemes",
+            conn.peer
+        );
+        self.complain(Counter::RefusedUnauthenticated, why);
+        if let Some(out) = io.out(conn.id) {
+            let frame = begin_frame(out);
+            let err = ErrorCode::SessionClosedRequireSaslAuth.code();
+            ReplyHeader { xid: header.xid, zxid: 0, err }.encode(out);
             end_frame(out, frame);
         }
         io.close(conn.id, true);

@@ -90,6 +90,8 @@ impl State {
     ) -> Result<(), Refusal> {
         let (reader, zxid, id) = (&self.reader, self.zxid, conn.id);
         let node = |path: &str| {
+            // ZooKeeper keeps the root under the empty path as well.
+            let path = if path.is_empty() { "/" } else { path };
             let stat = reader.get(path, zxid)?.stat();
             Some(NodeZxids { mzxid: stat.mzxid, pzxid: stat.pzxid })
         };

@@ -7,7 +7,7 @@ use super::*;
 use crate::protocol::AclRef;
 use crate::tree::{self, Create, Node, Tree, TreeConfig, TreeWriter};
 
-const RUN: AtomicBool = AtomicBool::new(false);
+static RUN: AtomicBool = AtomicBool::new(false);
 
 fn options() -> WriteOptions {
     WriteOptions { block_bytes: 700, bytes_per_s_max: 1 << 40, now_ms: 1_700_000_000_000 }

@@ -250,7 +250,7 @@ impl Drop for Slots {
 
 /// The protocol on its own, in every order of its steps: a znode of two versions, a writer that replaces
 /// the older, unlinks and frees it, and a reader that must find the version of its zxid, alive.
-/// Run with `RUSTFLAGS="--cfg loom" cargo test --lib tree::slots`.
+/// Run as tests/loom/Cargo.toml says.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;

@@ -32,7 +32,7 @@ fn one_shot_watches_fire_once() {
     add(&mut t, 2, "/a", Exist);
     add(&mut t, 3, "/a", Child);
     assert_eq!(fire(&mut t, NodeDataChanged, "/a"), [1, 2]);
-    assert_eq!(fire(&mut t, NodeDataChanged, "/a"), []);
+    assert!(fire(&mut t, NodeDataChanged, "/a").is_empty());
     assert_eq!(fire(&mut t, NodeChildrenChanged, "/a"), [3]);
     assert!(t.is_empty());
     assert_eq!(t.path_bytes(), 0);
@@ -67,10 +67,10 @@ fn recursive_watches_hear_of_the_subtree_but_not_of_children_changed() {
     add(&mut t, 1, "/a", PersistentRecursive);
     add(&mut t, 2, "/a", Persistent);
     assert_eq!(fire(&mut t, NodeCreated, "/a/b/c"), [1]);
-    assert_eq!(fire(&mut t, NodeChildrenChanged, "/a/b"), []);
+    assert!(fire(&mut t, NodeChildrenChanged, "/a/b").is_empty());
     assert_eq!(fire(&mut t, NodeChildrenChanged, "/a"), [2]);
     assert_eq!(fire(&mut t, NodeDataChanged, "/a"), [1, 2]);
-    assert_eq!(fire(&mut t, NodeCreated, "/ab"), []);
+    assert!(fire(&mut t, NodeCreated, "/ab").is_empty());
     assert_eq!(fire(&mut t, NodeDeleted, "/a"), [1, 2]);
     assert_eq!(fire(&mut t, NodeCreated, "/a"), [1, 2]);
 }
@@ -81,7 +81,7 @@ fn very_deep_recursive_watches_are_found() {
     let deep = "/x".repeat(60);
     add(&mut t, 1, &deep, PersistentRecursive);
     assert_eq!(fire(&mut t, NodeCreated, &format!("{deep}/y/z")), [1]);
-    assert_eq!(fire(&mut t, NodeCreated, &"/x".repeat(59)), []);
+    assert!(fire(&mut t, NodeCreated, &"/x".repeat(59)).is_empty());
 }
 
 #[test]

@@ -663,7 +663,7 @@ def reaping():
         opened(0),
         opened(1),
         *one_by_one(0, container("/unused"), container("/used"), create("/used/c"), add_watch("/used", 0)),
-        *one_by_one(0, create_ttl("/parent", 1), create("/parent/c"), create_ttl("/short", 300), exists("/short", True)),
+        *one_by_one(0, create_ttl("/parent", 2000), create("/parent/c"), create_ttl("/short", 300), exists("/short", True)),
         *one_by_one(0, children("/", True), create("/flag4", flags=4), create("/flag4/c"), delete("/flag4/c")),
         gone("/short"),
         send(0, exists("/short")),

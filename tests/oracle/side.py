@@ -251,9 +251,10 @@ class Side:
             outcome.append({"word": words.comparable(step["word"], answer, self)})
         if kind == "gone":
             outcome.append({"gone": self._wait_until_gone(step["path"])})
+        patience_s = 0.3 if "password" in step else 5.0  # with a wrong password only Apache closes it
         for number in step.get("ends", ()):  # other connections that the step makes the server close
             other = self.connections.get(number)
-            while other is not None and (payload := other.next(5.0)) is not None:
+            while other is not None and (payload := other.next(patience_s)) is not None:
                 frames[number].append(self._frame(other, payload))
         self._barrier(frames)
         for number, connection in sorted(self.connections.items()):

@@ -1,6 +1,7 @@
 //! delete, and the reaping of containers and TTL znodes.
 
 use super::*;
+use crate::jute::DecodeError;
 use crate::protocol::DeleteContainerRequest;
 use EventType::*;
 
@@ -72,6 +73,26 @@ impl<'a> Field<'a> for PathBuffer<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         DeleteContainerRequest { path: self.0 }.encode(out);
     }
+}
+
+#[test]
+fn a_client_needs_the_permission_that_the_server_does_not() {
+    use ErrorCode::*;
+    let mut server = Server::new();
+    server.ok(OpCode::CreateContainer, &create("/c", 4));
+    assert_eq!(server.create("/p", 0), Ok);
+    assert_eq!(server.create("/p/x", 0), Ok);
+    assert_eq!(server.set_acl("/p", &[user(perms::ALL & !perms::DELETE)], -1), Ok);
+    assert_eq!(reap(&mut server, "/c"), Ok);
+    assert_eq!(reap(&mut server, "/p/x"), NoAuth);
+    assert_eq!(reap(&mut server, "/p/nope"), NoAuth, "nor is told what is there");
+    server.identities = vec![identity("digest", "u:h")];
+    assert_eq!(reap(&mut server, "/p/x"), NoAuth);
+    server.identities = vec![identity("super", "")];
+    assert_eq!(reap(&mut server, "/p/nope"), NoNode);
+    server.identities = vec![];
+    server.session = 0;
+    assert_eq!(reap(&mut server, "/p/x"), Ok);
 }
 
 #[test]

@@ -214,6 +214,8 @@ fn what_is_no_write_or_no_request_takes_no_zxid() {
         (OpCode::CreateTtl, b"\0\0\0\x02/a", ErrorCode::MarshallingError),
         (OpCode::SetData, b"\0\0\0\x09/a", ErrorCode::MarshallingError),
         (OpCode::Delete, b"\0\0\0\x02/a\0", ErrorCode::MarshallingError),
+        // A null path alone is no reason for a zxid: what is behind it is missing.
+        (OpCode::Delete, b"\xff\xff\xff\xff", ErrorCode::MarshallingError),
         (OpCode::SetAcl, b"", ErrorCode::MarshallingError),
         (OpCode::CreateSession, b"", ErrorCode::MarshallingError),
         (OpCode::DeleteContainer, b"\xff\xff\xff\xff", ErrorCode::MarshallingError),
@@ -281,30 +283,70 @@ fn a_null_id_matters_where_ids_are_looked_at() {
 }
 
 #[test]
-fn what_is_no_utf_8_is_a_bad_path_or_none_that_exists() {
+fn a_null_id_is_looked_at_when_its_turn_comes() {
     let mut server = Server::new();
     assert_eq!(server.create("/a", 0), ErrorCode::Ok);
+    let put_acl = |body: &mut Vec<u8>, entries: &[(Option<&str>, Option<&str>)]| {
+        body.put_count(entries.len());
+        for (scheme, id) in entries {
+            body.put_i32(perms::ALL);
+            body.put_buffer(scheme.map(str::as_bytes));
+            body.put_buffer(id.map(str::as_bytes));
+        }
+    };
+    let null = (Some("digest"), None);
+    let create = |path: &str, flags: i32, entries: &[_]| {
+        let mut body = Vec::new();
+        body.put_str(path);
+        body.put_buffer(None);
+        put_acl(&mut body, entries);
+        body.put_i32(flags);
+        body
+    };
+    use ErrorCode::*;
+    for (path, flags, entries, error) in [
+        ("/x", 9, &[null][..], BadArguments),
+        ("/x", 5, &[null], BadArguments),
+        ("x", 0, &[null], BadArguments),
+        ("/nope/x", 0, &[null], MarshallingError),
+        ("/x", 0, &[(Some("nope"), Some("x")), null], InvalidAcl),
+        ("/x", 0, &[(Some("world"), Some("anyone")), null], MarshallingError),
+        ("/x", 0, &[null, (Some("nope"), Some("x"))], MarshallingError),
+        ("/x", 0, &[], InvalidAcl),
+    ] {
+        let body = create(path, flags, entries);
+        assert_eq!(server.error(OpCode::Create, &body), error, "{path} {flags} {entries:?}");
+    }
+    let set_acl = |path: &str| {
+        let mut body = Vec::new();
+        body.put_str(path);
+        put_acl(&mut body, &[null]);
+        body.put_i32(9);
+        body
+    };
+    assert_eq!(server.error(OpCode::SetAcl, &set_acl("/a/")), BadArguments);
+    assert_eq!(server.error(OpCode::SetAcl, &set_acl("/nope")), MarshallingError);
+    assert_eq!(server.error(OpCode::SetAcl, &set_acl("/a")), MarshallingError);
+}
+
+#[test]
+fn what_is_no_utf_8_is_no_request() {
+    let mut server = Server::new();
     let path = |bytes: &[u8], rest: &[u8]| {
         let mut body = Vec::new();
         body.put_buffer(Some(bytes));
         body.extend_from_slice(rest);
         body
     };
-    let create = path(b"/a/\xff", &create("", 0)[4..]);
-    assert_eq!(server.error(OpCode::Create, &create), ErrorCode::BadArguments);
-    let create = path(b"/nope/\xff", &create[8..]);
-    assert_eq!(server.error(OpCode::Create, &create[..]), ErrorCode::NoNode);
-    assert_eq!(server.error(OpCode::Delete, &path(b"/a/\xff", &[0; 4])), ErrorCode::NoNode);
-    assert_eq!(server.error(OpCode::SetData, &path(b"/\xff", &[0; 8])), ErrorCode::BadArguments);
-    // Operation header, path, version; twice; the end.
-    let delete = |bytes: &[u8]| [&[0, 0, 0, 2, 0, 0, 0, 0, 0][..], &path(bytes, &[0; 4])].concat();
-    let multi = [delete(b"/a"), delete(b"/\xed\xa0\x80"), multi::multi(&[])].concat();
-    server.ok(OpCode::Multi, &multi);
-    assert_eq!(multi::errors(&server), [0, ErrorCode::NoNode.code()]);
-    // There is an end to it.
-    let many = [delete(b"/\xff").repeat(REPAIRS_MAX + 1), multi::multi(&[])].concat();
     let refused = Outcome::Refused(ErrorCode::MarshallingError);
-    assert_eq!(server.run(OpCode::Multi, &many), refused);
+    assert_eq!(server.run(OpCode::Create, &path(b"/\xff", &create("", 0)[4..])), refused);
+    assert_eq!(server.run(OpCode::Delete, &path(b"/\xff", &[0; 4])), refused);
+    assert_eq!(server.run(OpCode::DeleteContainer, &path(b"/\xc3", &[])), refused);
+    assert_eq!(server.run(OpCode::SetData, &path(b"/\xed\xa0\x80", &[0; 8])), refused);
+    // A multi takes a zxid whatever it is.
+    let header = [0, 0, 0, 2, 0, 0, 0, 0, 0];
+    let multi = [&header[..], &path(b"/\xff", &[0; 4]), &multi::multi(&[])].concat();
+    assert_eq!(server.error(OpCode::Multi, &multi), ErrorCode::MarshallingError);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn sessions_in_a_multi() {
     // A multi of nothing looks at no session.
     server.ok(OpCode::Multi, &multi(&[]));
     assert_eq!(server.txn(), Txn::Multi(vec![]));
-    assert_eq!(errors(&server), []);
+    assert!(errors(&server).is_empty());
     server.session = SESSION;
     server.moved = true;
     let outcome = server.run(OpCode::Multi, &multi(&[make("/a", 0)]));

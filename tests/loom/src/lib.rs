@@ -1,4 +1,4 @@
-//! Runs the models of `src/lanes` on its very files, without the rest of the package.
+//! Runs the models of `src/lanes` and of the publication protocol of `src/tree` on their very files, without the rest of the package.
 
 /// What the commit ring needs of the protocol.
 pub mod protocol {
@@ -7,3 +7,4 @@ pub mod protocol {
 }
 
 pub mod lanes;
+mod tree;
