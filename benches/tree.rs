@@ -119,6 +119,17 @@ fn tree(c: &mut Criterion) {
             black_box((node.stat(), node.data()))
         });
     });
+    group.bench_function("16 gets scattered, fetched ahead", |b| {
+        let at = core.reader.zxid();
+        b.iter(|| {
+            let batch: [&str; 16] = std::array::from_fn(|_| paths[numbers.next(ZNODES)].as_str());
+            core.reader.warm(batch);
+            for path in batch {
+                let node = core.reader.get(path, at).expect("it is there");
+                black_box((node.stat(), node.data()));
+            }
+        });
+    });
     group.bench_function("set_data scattered", |b| {
         b.iter(|| {
             let path = &paths[numbers.next(ZNODES)];

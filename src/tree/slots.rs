@@ -299,10 +299,13 @@ mod loom_tests {
             self.touch(self.find(at));
         }
 
-        fn write(&self) {
+        fn publish_new(&self) {
             self.behind_new.store(OLD, Ordering::Relaxed);
             self.newest.store(NEW, Ordering::Release);
             self.slots.publish(NEW as Zxid);
+        }
+
+        fn reclaim_old(&self) {
             let (mut pins, mut unlinked) = (Vec::new(), None);
             for _ in 0..2 {
                 let horizon = self.slots.horizon(&mut pins);
@@ -323,18 +326,19 @@ mod loom_tests {
 
     fn explore(read: impl Fn(&World, usize) + Send + Sync + Copy + 'static) {
         let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
+        model.preemption_bound = Some(4);
         model.check(move || {
             let world = Arc::new(World::new());
+            let slot = world.slots.claim().unwrap();
             let reader = {
                 let world = Arc::clone(&world);
                 thread::spawn(move || {
-                    let slot = world.slots.claim().unwrap();
                     read(&world, slot);
                     world.slots.release(slot);
                 })
             };
-            world.write();
+            world.publish_new();
+            world.reclaim_old();
             reader.join().unwrap();
         });
     }
@@ -346,12 +350,22 @@ mod loom_tests {
             world.slots.advance(slot, own);
             world.check(own);
             let published = world.slots.published();
-            let held = world.find(own);
             world.slots.advance(slot, published);
-            // Unlinked perhaps, but not freed before the reader quiesces.
-            world.touch(held);
             world.slots.quiesce(slot);
             world.check(published);
+        });
+    }
+
+    /// What was found before the reader moved on is not freed before it quiesces, even if unlinked.
+    #[test]
+    fn what_a_shard_holds_stays_until_it_quiesces() {
+        explore(|world, slot| {
+            let own = world.slots.announce(slot, Zxid::MIN);
+            world.slots.advance(slot, own);
+            let held = world.find(own);
+            world.slots.advance(slot, world.slots.published());
+            world.touch(held);
+            world.slots.quiesce(slot);
         });
     }
 

@@ -1,13 +1,20 @@
 //! Threads: one writer and readers that check that each read, listing and walk shows exactly one zxid.
 
 use crate::protocol::AclRef;
-use crate::tree::{AclId, Create, Pin, Reader, TreeConfig, TreeWriter, Walker, new};
+use crate::tree::{AclId, Create, Node, Pin, Reader, TreeConfig, TreeWriter, Walker, new};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 const TXNS: i64 = if cfg!(debug_assertions) { 6_000 } else { 20_000 };
 const NODES: i64 = 8;
 /// One of these exists at a time, ephemeral-like: at zxid Z the one of Z % FLEETING.
 const FLEETING: i64 = 5;
+
+/// As many of these exist at a time, so that the index is rebuilt under the readers.
+const GROWING: i64 = 100;
+
+fn growing(zxid: i64) -> String {
+    format!("/g/{zxid}")
+}
 
 fn value(zxid: i64) -> Vec<u8> {
     // Lengths on both sides of where checksums are kept.
@@ -35,6 +42,10 @@ fn change(tree: &mut TreeWriter, zxid: i64) {
     tree.set_acl(zxid, "/s/0", acl, 0).unwrap();
     tree.delete(zxid, &fleeting(zxid - 1)).unwrap();
     tree.create(create(zxid, &fleeting(zxid), &data, acl)).unwrap();
+    tree.create(create(zxid, &growing(zxid), b"", AclId::OPEN)).unwrap();
+    if zxid > GROWING + 1 {
+        tree.delete(zxid, &growing(zxid - GROWING)).unwrap();
+    }
     tree.close_session(zxid, zxid - 1).unwrap();
     tree.create_session(zxid, zxid, 1000).unwrap();
 }
@@ -53,7 +64,8 @@ fn write(tree: &mut TreeWriter) {
             }
         }
         tree.publish(zxid);
-        tree.reclaim((zxid % 64) as usize);
+        // More than a batch leaves behind, by and large: what is held has to be in danger.
+        tree.reclaim((zxid * 37 % 600) as usize);
     }
 }
 
@@ -75,6 +87,10 @@ fn check_one_zxid(reader: &Reader, at: i64) {
     assert_eq!(format!("/s/{}", names.last().unwrap()), fleeting(at));
     assert_eq!(reader.get(&fleeting(at), at).unwrap().czxid(), at);
     assert!(reader.get(&fleeting(at + 1), at).is_none());
+    for zxid in [at, at - GROWING / 2, at - GROWING + 1].into_iter().filter(|&zxid| zxid > 1) {
+        assert_eq!(reader.get(&growing(zxid), at).unwrap().czxid(), zxid);
+    }
+    assert!(reader.get(&growing(at + 1), at).is_none());
 }
 
 fn check_pin(reader: &mut Reader, pin: &Pin) {
@@ -100,10 +116,18 @@ fn read(mut reader: Reader, seed: u64, done: &AtomicBool, rounds: &AtomicI64) {
         let last = done.load(Ordering::Acquire);
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         if shard {
-            let published = reader.published();
-            check_one_zxid(&reader, reader.zxid());
-            check_one_zxid(&reader, published);
+            let (own, published) = (reader.zxid(), reader.published());
+            check_one_zxid(&reader, own);
+            let held: Vec<Node<'_>> =
+                (0..NODES).filter_map(|n| reader.get(&format!("/s/{n}"), own)).collect();
             reader.advance(published);
+            if random >> 58 & 3 == 0 {
+                std::thread::yield_now();
+            }
+            // Unlinked perhaps by now, but not freed before this reader quiesces.
+            assert_eq!(held.len() as i64, NODES);
+            assert!(held.iter().all(|node| node.data() == Some(&value(own)[..])));
+            check_one_zxid(&reader, published);
         }
         match random >> 60 {
             0..=2 => {
@@ -134,6 +158,7 @@ fn read(mut reader: Reader, seed: u64, done: &AtomicBool, rounds: &AtomicI64) {
 #[test]
 fn readers_see_exactly_one_zxid_while_the_writer_goes_on() {
     let mut tree = new(TreeConfig::default());
+    tree.create(create(1, "/g", b"", AclId::OPEN)).unwrap();
     tree.create(create(1, "/s", b"", AclId::OPEN)).unwrap();
     for n in 0..NODES {
         tree.create(create(1, &format!("/s/{n}"), b"", AclId::OPEN)).unwrap();
