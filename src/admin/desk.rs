@@ -13,7 +13,7 @@ use crate::lanes::Mailbox;
 use crate::metrics::{self, Registry};
 use crate::protocol::EphemeralType;
 use crate::reactor::{ConnId, Waker};
-use crate::tree::{Reader, Tree};
+use crate::tree::Tree;
 
 /// Words that may wait for the desk; one more is answered with nothing and its connection closed.
 const WAITING_MAX: usize = 1024;
@@ -104,10 +104,10 @@ impl Desk {
         shards: Vec<(ShardDesk, Waker)>,
         core: Waker,
     ) -> std::io::Result<()> {
-        let reader = tree.background_reader().map_err(std::io::Error::other)?;
+        let tree = tree.clone();
         let inbox = self.inbox.take().expect("a desk is opened once");
         let core = (self.core.clone(), core);
-        let mut clerk = Clerk { facts, reader, shards, core, questions: HashMap::new(), last: 0 };
+        let mut clerk = Clerk { facts, tree, shards, core, questions: HashMap::new(), last: 0 };
         let body = move || clerk.work(&inbox);
         self.thread = Some(std::thread::Builder::new().name("desk".into()).spawn(body)?);
         Ok(())
@@ -142,7 +142,7 @@ struct Question {
 
 struct Clerk {
     facts: DeskFacts,
-    reader: Reader,
+    tree: Arc<Tree>,
     shards: Vec<(ShardDesk, Waker)>,
     core: (Arc<Mailbox<CoreLetter>>, Waker),
     questions: HashMap<u64, Question>,
@@ -276,12 +276,14 @@ impl Clerk {
 
     /// Ephemerals at a published zxid; sessions that are not committed there are left out.
     fn committed_sessions(&mut self, view: &mut ServerView) {
-        let pin = self.reader.pin();
+        // A reader of its own for each answer: one that is kept and reads nothing would keep the core from freeing.
+        let Ok(reader) = self.tree.background_reader() else { return };
+        let pin = reader.pin();
         let known: std::collections::HashSet<i64> =
-            self.reader.sessions_at(&pin).map(|(id, _)| id).collect();
+            reader.sessions_at(&pin).map(|(id, _)| id).collect();
         view.sessions.retain(|s| known.contains(&s.id));
         let mut by_session: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-        for node in self.reader.walk(&pin) {
+        for node in reader.walk(&pin) {
             if node.kind() == EphemeralType::Normal {
                 by_session.entry(node.raw_owner()).or_default().push(node.path());
             }
