@@ -112,11 +112,6 @@ impl<'a> EntryWriter<'a> {
         h[28..32].copy_from_slice(&head.cxid.to_le_bytes());
         h[32..36].copy_from_slice(&head.err.to_le_bytes());
     }
-
-    /// Takes back everything the entry had so far.
-    pub fn abandon(self) {
-        self.out.truncate(self.start);
-    }
 }
 
 /// One entry of a commit batch.
@@ -243,8 +238,6 @@ mod tests {
         w.body().extend_from_slice(b"xyz");
         w.finish(&head);
         EntryWriter::new(&mut batch).finish(&EntryHead::silent(78));
-        let w = EntryWriter::new(&mut batch);
-        w.abandon();
 
         let (first, rest) = Entry::take(&batch).expect("the first");
         assert_eq!((first.head, first.body), (head, &b"xyz"[..]));

@@ -163,13 +163,7 @@ impl State {
 
     /// Goes on with what the connection had sent while it could not be read.
     pub(super) fn go_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        if conn.paused && !conn.stalled && !self.congested(io, conn) {
-            conn.paused = false;
-            self.input(io, conn);
-            if !conn.paused && conn.phase == Phase::Live {
-                io.resume(conn.id);
-            }
-        }
+        self.read_on(io, conn);
         let backlog = io.backlog(conn.id);
         if backlog > self.limits.output_close_bytes && conn.phase == Phase::Live {
             conn.phase = Phase::Closing;

@@ -378,14 +378,19 @@ impl State {
     /// Goes on reading a connection whose output, or whose way to the core, had been full.
     fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
         let Some(mut conn) = self.take(id) else { return };
-        if conn.paused && !conn.stalled && !self.congested(io, &conn) {
+        self.read_on(io, &mut conn);
+        self.put_back(conn);
+    }
+
+    /// Works through what a paused connection had sent and reads its socket again, if nothing is in the way any more.
+    pub(crate) fn read_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if conn.paused && !conn.stalled && !self.congested(io, conn) {
             conn.paused = false;
-            self.input(io, &mut conn);
+            self.input(io, conn);
             if !conn.paused && conn.phase != Phase::Closing {
-                io.resume(id);
+                io.resume(conn.id);
             }
         }
-        self.put_back(conn);
     }
 
     /// Whether the connection has reached a bound at which it is no longer read.
