@@ -4,7 +4,7 @@ use crate::error::{Doing, PerfError, Result};
 use crate::load::closed::Window;
 use crate::report;
 use crate::runner::{self, Results};
-use crate::scenario::throughput::{Operation, Throughput};
+use crate::scenario::throughput::{NODES, Operation, Throughput};
 use crate::scenario::{Context, Scale, Scenario};
 use crate::scenario::{disk, fanout, idle, sessions, snapshot, znodes};
 use crate::stub::{self, Answers};
@@ -131,6 +131,9 @@ struct Amounts {
     /// Load on a freshly started server before its first round (all targets alike).
     #[arg(long, default_value_t = 10.0)]
     prime_seconds: f64,
+    /// Shapes of the throughput load, sessions x outstanding requests of each.
+    #[arg(long, value_delimiter = ',', value_parser = shape, default_value = "64x16,64x1,1x1")]
+    shapes: Vec<(usize, u32)>,
     /// Watchers of the fan-out.
     #[arg(long, default_value_t = 2000)]
     watchers: usize,
@@ -196,6 +199,17 @@ fn config_key(text: &str) -> std::result::Result<ConfigKey, String> {
     }
 }
 
+/// `64x16`: 64 sessions with 16 requests outstanding each.
+fn shape(text: &str) -> std::result::Result<(usize, u32), String> {
+    let wrong =
+        || format!("`{text}`: give sessions (1 to {NODES}) x outstanding requests, like 64x16");
+    let (sessions, outstanding) = text.split_once('x').ok_or_else(wrong)?;
+    match (sessions.parse(), outstanding.parse()) {
+        (Ok(sessions @ 1..=NODES), Ok(outstanding @ 1..)) => Ok((sessions, outstanding)),
+        _ => Err(wrong()),
+    }
+}
+
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
@@ -249,8 +263,8 @@ impl Options {
         let amounts = &self.amounts;
         Some(match name {
             "disk" => vec![Box::new(disk::Disk)],
-            "read" => Throughput::shapes(Operation::Get),
-            "write" => Throughput::shapes(Operation::Set),
+            "read" => Throughput::shapes(Operation::Get, &amounts.shapes),
+            "write" => Throughput::shapes(Operation::Set, &amounts.shapes),
             "fanout" => vec![Box::new(fanout::Fanout { watchers: amounts.watchers })],
             "sessions" => vec![Box::new(sessions::Sessions { sessions: amounts.sessions })],
             "idle" => vec![Box::new(idle::Idle { sessions: amounts.idle_sessions })],

@@ -33,11 +33,11 @@ pub struct Throughput {
 pub const NODES: usize = 64;
 
 impl Throughput {
-    /// The three shapes of an operation.
-    pub fn shapes(operation: Operation) -> Vec<Box<dyn Scenario>> {
-        [(64, 16), (64, 1), (1, 1)]
-            .into_iter()
-            .map(|(sessions, outstanding)| -> Box<dyn Scenario> {
+    /// An operation in several shapes of load: sessions, requests outstanding of each.
+    pub fn shapes(operation: Operation, shapes: &[(usize, u32)]) -> Vec<Box<dyn Scenario>> {
+        shapes
+            .iter()
+            .map(|&(sessions, outstanding)| -> Box<dyn Scenario> {
                 Box::new(Self { operation, sessions, outstanding })
             })
             .collect()
