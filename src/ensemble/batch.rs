@@ -1,6 +1,6 @@
 //! Batches: what goes to the log in one frame, and what the shards are told once that is durable.
 //!
-//! A batch is everything that came while earlier writes were in flight: no timer, no fixed size.
+//! How much that is: see [`gather`](super::gather).
 
 use crate::log::BatchBuilder;
 use crate::protocol::Zxid;

@@ -12,12 +12,14 @@
 //! A standalone server is an ensemble of one: its quorum is its own log.
 //!
 //! - [`batch`]: what is logged together and told together
+//! - [`gather`]: when it goes to the log
 //! - [`requests`]: a client's request
 //! - [`sessions`]: connecting, disconnecting, expiring
 //! - [`reaper`]: containers and TTL nodes
 //! - [`snapshots`]: when one is due
 
 mod batch;
+mod gather;
 mod reaper;
 mod requests;
 mod sessions;
@@ -44,6 +46,7 @@ use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
 use crate::tree::TreeWriter;
 
 use batch::{Batch, shard_bit};
+use gather::{Gather, Verdict};
 
 /// What the core has of each shard.
 pub struct ShardEnd {
@@ -139,6 +142,7 @@ pub struct EnsembleCore {
     /// Submitted or durable, but not published, oldest first.
     in_flight: VecDeque<Batch>,
     spare: Vec<Batch>,
+    gather: Gather,
     output: Output,
     reaper: reaper::Reaper,
     next_tick_ns: u64,
@@ -175,6 +179,7 @@ impl EnsembleCore {
             building: Batch::default(),
             in_flight: VecDeque::new(),
             spare: Vec::new(),
+            gather: Gather::default(),
             output: Output::default(),
             reaper,
             next_tick_ns: 0,
@@ -218,11 +223,14 @@ impl EnsembleCore {
             self.tick(io.now_ns() / 1_000_000, &passes_ms);
             self.show();
         }
-        self.submit(io);
+        let held = self.submit(io);
         self.publish(io);
         self.seal(io);
         self.reclaim();
-        Turn::Idle { deadline_ns: Some(self.next_tick_ns) }
+        match held {
+            Some(turn) => turn,
+            None => Turn::Idle { deadline_ns: Some(self.next_tick_ns) },
+        }
     }
 
     /// Whether the thread may sleep: no request waits that could be taken. (One that waits for room is taken when a
@@ -273,6 +281,7 @@ impl EnsembleCore {
     }
 
     fn request<I: Io>(&mut self, io: &mut I, shard: usize, request: &Request<'_>) {
+        self.gather.arrived();
         match request.kind {
             RequestKind::Client => self.client_request(shard, request),
             RequestKind::Connect => self.connect(shard, request, io.now_ns() / 1_000_000),
@@ -281,11 +290,25 @@ impl EnsembleCore {
         }
     }
 
-    /// Hands the batch in the making to the log if a write may go.
-    fn submit<I: Io>(&mut self, io: &mut I) {
+    /// Hands the batch in the making to the log if a write may go. If it is held for others to join it: how to wait.
+    fn submit<I: Io>(&mut self, io: &mut I) -> Option<Turn> {
         if self.building.is_empty() || self.in_flight.len() >= IN_FLIGHT_MAX {
-            return;
+            return None;
         }
+        let in_flight = self.in_flight.iter().map(|b| b.count).sum();
+        let verdict = self.gather.judge(io.now_ns(), self.building.count, in_flight);
+        if let Verdict::Hold { until_ns, arrivals } = verdict {
+            // Only a thread that sees all arrivals itself may sleep through some.
+            return Some(match self.shards.iter().all(|s| s.waker.is_none()) {
+                true => Turn::Gather { until_ns, arrivals },
+                false => Turn::Idle { deadline_ns: Some(until_ns) },
+            });
+        }
+        self.hand_over(io);
+        None
+    }
+
+    fn hand_over<I: Io>(&mut self, io: &mut I) {
         let next = self.spare.pop().unwrap_or_default();
         let mut batch = std::mem::replace(&mut self.building, next);
         batch.last_zxid = self.last_zxid;
@@ -375,6 +398,7 @@ impl EnsembleCore {
             self.show();
             self.commits.publish();
             self.metrics.add(Counter::Commits, batch.count as u64);
+            self.gather.answered(batch.count);
             self.wake_for(io, &batch);
             batch.reset();
             self.spare.push(batch);

@@ -24,6 +24,15 @@ pub enum Turn {
         /// When to step again at the latest, whatever happens.
         deadline_ns: Option<u64>,
     },
+    /// Nothing to do until several things have arrived, or until soon: answers have just left, and what they call
+    /// forth is worth more together. Sleeping through the first arrivals saves a wake-up each.
+    Gather {
+        /// When to step again at the latest ([`Io::now_ns`]'s clock): some tens of microseconds ahead, for everything
+        /// else that arrives waits as well.
+        until_ns: u64,
+        /// How many completions to sleep through, at least 1.
+        arrivals: u32,
+    },
 }
 
 /// What a resident may ask of whoever steps it.

@@ -135,8 +135,8 @@ impl Ring {
         self.unspill()
     }
 
-    /// The same, and waits for one completion at most so long. Returns at once if one is there.
-    pub(super) fn enter_and_wait(&mut self, wait: Duration) -> io::Result<()> {
+    /// The same, and waits for so many completions, at most so long. Returns at once if they are there.
+    pub(super) fn enter_and_wait(&mut self, wait: Duration, completions: u32) -> io::Result<()> {
         if !self.spill.is_empty() {
             return self.enter();
         }
@@ -146,7 +146,9 @@ impl Ring {
         let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
         self.enters += 1;
         // SAFETY: SubmitArgs is what EXT_ARG says it is, and outlives the call.
-        tolerate(unsafe { self.ring.submitter().enter(queued, 1, flags.bits(), Some(&args)) })
+        tolerate(unsafe {
+            self.ring.submitter().enter(queued, completions, flags.bits(), Some(&args))
+        })
     }
 
     fn submit(&mut self, flags: u32) -> io::Result<()> {

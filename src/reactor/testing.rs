@@ -188,10 +188,10 @@ impl FakeIo {
                         || conn.was_full && conn.out.is_empty()
                         || !conn.paused && !conn.kept.is_empty())
             });
-            if let Turn::Idle { deadline_ns } = turn
-                && !pending
-            {
-                return deadline_ns;
+            match turn {
+                Turn::Idle { deadline_ns } if !pending => return deadline_ns,
+                Turn::Gather { until_ns, .. } if !pending => return Some(until_ns),
+                _ => {}
             }
         }
         panic!("the resident never comes to rest");

@@ -87,6 +87,8 @@ fn sooner(a: Turn, b: Turn) -> Turn {
         (Turn::Idle { deadline_ns: a }, Turn::Idle { deadline_ns: b }) => {
             Turn::Idle { deadline_ns: a.into_iter().chain(b).min() }
         }
+        // Some tens of microseconds: no deadline of anybody else's is hurt by that.
+        (gather @ Turn::Gather { .. }, _) | (_, gather @ Turn::Gather { .. }) => gather,
     }
 }
 
@@ -101,5 +103,8 @@ mod tests {
         assert_eq!(sooner(idle(None), idle(Some(2))), idle(Some(2)));
         assert_eq!(sooner(idle(None), idle(None)), idle(None));
         assert_eq!(sooner(idle(Some(1)), Turn::Again), Turn::Again);
+        let gather = Turn::Gather { until_ns: 5, arrivals: 2 };
+        assert_eq!(sooner(idle(Some(1)), gather), gather);
+        assert_eq!(sooner(gather, Turn::Again), Turn::Again);
     }
 }
