@@ -29,7 +29,8 @@ use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
 use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
-use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks, ShardParts};
+use crate::shard::admission::{Admission, AdmissionConfig, ThrottleSettings};
+use crate::shard::{Shard, ShardLimits, ShardLinks, ShardParts};
 use crate::watch::{WatchLimits, WatchTable};
 
 use plan::Plan;
@@ -215,7 +216,7 @@ fn assemble(
     let registry = registry(&recovered)?;
     let heard = registry.heard();
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
-    let addresses = Arc::new(AddressTable::default());
+    let admission = Arc::new(admission(config));
     let auth = Arc::new(config.auth());
     let (commits, rings) = lanes::commit_ring(plan.shards, RING_SLOTS);
     let mut desk = Desk::new();
@@ -242,7 +243,7 @@ fn assemble(
         let links = ShardLinks {
             identities: identities.clone(),
             heard: heard.clone(),
-            addresses: addresses.clone(),
+            admission: admission.clone(),
             core_waker: apart.then(|| wakers[core_thread].clone()),
             watch_count,
             auth: auth.clone(),
@@ -266,6 +267,7 @@ fn assemble(
         data_dir: own_dir(&config.data_dir),
         data_log_dir: own_dir(&config.data_log_dir),
         metrics: metrics.clone(),
+        connection_drop_probability: Box::new(move || admission.drop_probability()),
         mode: "standalone",
     };
     let opened = desk.open(facts, &tree, desks, wakers[core_thread].clone());
@@ -392,6 +394,30 @@ fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConfig, ServerE
     })
 }
 
+fn admission(config: &Config) -> Admission {
+    let weights = (
+        config.connection_throttle_global_session_weight,
+        config.connection_throttle_renew_session_weight,
+    );
+    let settings = AdmissionConfig {
+        connections_max: u64::from(config.max_cnxns),
+        per_address_max: config.max_client_cnxns as usize,
+        throttle: ThrottleSettings {
+            max_tokens: config.connection_max_tokens,
+            fill_time_ms: config.connection_token_fill_time_ms,
+            fill_count: config.connection_token_fill_count,
+            freeze_time_ms: config.connection_freeze_time_ms,
+            drop_increase: config.connection_drop_increase,
+            drop_decrease: config.connection_drop_decrease,
+            decrease_ratio: config.connection_decrease_ratio,
+            weights: config.connection_throttle_weight_enabled.then_some(weights),
+        },
+        large_bytes_max: config.large_request_max_bytes,
+    };
+    let seed = crate::process::wall_clock_ms() as u64;
+    Admission::new(settings, (monotonic_ns() / 1_000_000) as i64, seed)
+}
+
 fn shard_limits(config: &Config) -> ShardLimits {
     ShardLimits {
         frame_bytes_max: config.jute_maxbuffer_bytes as usize,
@@ -400,8 +426,12 @@ fn shard_limits(config: &Config) -> ShardLimits {
         pending_max: 4_096,
         held_max: 256,
         held_bytes_max: config.jute_maxbuffer_bytes as usize,
+        // ZooKeeper takes 0 for none, too.
+        large_request_bytes: usize::try_from(config.large_request_threshold_bytes)
+            .ok()
+            .filter(|&bytes| bytes > 0)
+            .unwrap_or(usize::MAX),
         handshake_timeout_ms: config.sessionless_cnxn_timeout_ms,
-        per_address_max: config.max_client_cnxns as usize,
     }
 }
 

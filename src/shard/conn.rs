@@ -33,6 +33,8 @@ pub enum Pending {
         op: i32,
         /// When the request arrived (monotonic).
         since_ns: u64,
+        /// Bytes that it takes of the room for large requests.
+        large_bytes: u32,
     },
     /// A read that waits for the answer of a write before it; the frame's bytes behind the length prefix.
     Held(Box<[u8]>, u64),

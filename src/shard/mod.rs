@@ -6,22 +6,26 @@
 //! events for its sessions, then the replies it owes, then it moves its zxid on (invariants R1–R4 and R10 of
 //! ARCHITECTURE.md are kept here). It never changes the tree, never touches a disk, never waits for the core.
 //!
+//! - [`admission`]: who is let in while many ask
 //! - [`conn`]: one connection's state and its frames
 //! - [`handshake`]: connect requests, four-letter words, and what becomes of them
 //! - [`serve`]: one request: answered here, held behind a write, or forwarded
+//! - [`large`]: the room for large requests
 //! - [`reads`] and [`watching`]: the answers
 //! - [`view`]: what four-letter words are told of it
 //! - [`commits`]: working through the commit ring
 
+pub mod admission;
 mod commits;
 pub mod conn;
 mod handshake;
+mod large;
 mod reads;
 mod serve;
 mod view;
 mod watching;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +41,7 @@ use crate::session::HeardSlots;
 use crate::tree::Reader;
 use crate::watch::WatchTable;
 
+use admission::{Admission, TooMany};
 use conn::{Conn, Phase};
 
 /// The bounds of a shard; each has a stated answer when it is reached.
@@ -55,10 +60,10 @@ pub struct ShardLimits {
     pub held_max: usize,
     /// Bytes of those reads' requests, likewise.
     pub held_bytes_max: usize,
+    /// `largeRequestThreshold`: a longer request is a large one; `usize::MAX` if none is.
+    pub large_request_bytes: usize,
     /// How long a connection may take to send its `ConnectRequest`.
     pub handshake_timeout_ms: u64,
-    /// `maxClientCnxns`: connections of one address, 0 for no limit.
-    pub per_address_max: usize,
 }
 
 /// What a shard shares with the rest of the server.
@@ -68,8 +73,8 @@ pub struct ShardLinks {
     pub identities: Arc<IdentityTable>,
     /// Where the shard marks that it heard from a session.
     pub heard: Arc<HeardSlots>,
-    /// Connections by address, over all shards.
-    pub addresses: Arc<AddressTable>,
+    /// The limits at the door, over all shards.
+    pub admission: Arc<Admission>,
     /// Wakes the ensemble core; `None` where both live on one thread.
     pub core_waker: Option<Waker>,
     /// Number of watches of this shard, for the core: a shard without watches is not woken for events.
@@ -239,15 +244,8 @@ impl State {
             "the reactor reuses an index only after closed()"
         );
         let now_ns = io.now_ns();
-        if !self.links.addresses.admit(peer.ip(), self.limits.per_address_max) {
-            let max = self.limits.per_address_max;
-            self.complain(
-                Counter::RefusedPerAddress,
-                format_args!(
-                    "refused a connection from {}: it has {max} already; close some or raise maxClientCnxns",
-                    peer.ip()
-                ),
-            );
+        if let Err(too_many) = self.links.admission.open(peer.ip()) {
+            self.turn_away(peer, too_many);
             io.close(id, false);
             return;
         }
@@ -256,7 +254,7 @@ impl State {
             Err(full) => {
                 let why = format_args!("refused a connection from {}: {full}", peer.ip());
                 self.complain(Counter::ConnectionsRejected, why);
-                self.links.addresses.release(peer.ip());
+                self.links.admission.close(peer.ip());
                 io.close(id, false);
                 return;
             }
@@ -266,6 +264,23 @@ impl State {
         self.conns[index] = Some(conn);
         self.metrics.change(Gauge::Connections, 1);
         self.shaking_hands.push_back(id);
+    }
+
+    fn turn_away(&mut self, peer: SocketAddr, too_many: TooMany) {
+        self.metrics.count(Counter::ConnectionsRejected);
+        match too_many {
+            TooMany::InAll(max) => self.complain(
+                Counter::RefusedTotal,
+                format_args!("refused a connection from {peer}: the server has {max} already; raise maxCnxns"),
+            ),
+            TooMany::OfAddress(max) => self.complain(
+                Counter::RefusedPerAddress,
+                format_args!(
+                    "refused a connection from {}: it has {max} already; close some or raise maxClientCnxns",
+                    peer.ip()
+                ),
+            ),
+        }
     }
 
     fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
@@ -304,7 +319,8 @@ impl State {
         let Some(conn) = self.take(id) else { return };
         self.metrics.change(Gauge::Connections, -1);
         self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
-        self.links.addresses.release(conn.peer.ip());
+        self.links.admission.close(conn.peer.ip());
+        self.end_large_of(&conn);
         self.held -= conn.held;
         self.watches.remove_conn(id.index);
         self.publish_watch_count();
@@ -477,35 +493,5 @@ impl State {
     fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let conn = self.conns.get_mut(id.index as usize)?.as_deref_mut()?;
         (conn.id == id).then_some(conn)
-    }
-}
-
-/// Counts connections by address over all shards (`maxClientCnxns`). Touched when a connection opens or closes.
-#[derive(Debug, Default)]
-pub struct AddressTable {
-    counts: std::sync::Mutex<std::collections::HashMap<IpAddr, usize>>,
-}
-
-impl AddressTable {
-    /// Counts one more connection of `address` unless it has `max` already (0: no limit).
-    pub fn admit(&self, address: IpAddr, max: usize) -> bool {
-        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
-        let count = counts.entry(address).or_insert(0);
-        if max != 0 && *count >= max {
-            return false;
-        }
-        *count += 1;
-        true
-    }
-
-    /// Counts one less.
-    pub fn release(&self, address: IpAddr) {
-        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(count) = counts.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&address);
-            }
-        }
     }
 }

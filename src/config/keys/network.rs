@@ -56,8 +56,7 @@ pub const PORTS: &[Key] = &[
             set: |c, v| c.max_cnxns = v.max(0) as u32,
         },
         "How many connections the server takes in all; 0 is unlimited.",
-    )
-    .not_yet("a limit on all connections together"),
+    ),
     Key::honoured(
         "clientTcpKeepAlive",
         "false",
