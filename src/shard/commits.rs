@@ -12,7 +12,7 @@ use crate::protocol::{EventType, OpCode, ReplyHeader, begin_frame, end_frame, pe
 use crate::reactor::Io;
 use crate::tree::AclId;
 
-use super::conn::{Conn, Pending, Phase};
+use super::conn::{Conn, Pending, Phase, op_name};
 use super::{Shard, State};
 
 impl Shard {
@@ -174,23 +174,5 @@ impl State {
             self.complain_of_slow_reader(conn.peer, backlog);
             io.close(conn.id, false);
         }
-    }
-}
-
-/// The short names that `cons` shows, as `FinalRequestProcessor` gives them.
-pub(super) fn op_name(op: OpCode) -> &'static str {
-    use OpCode::*;
-    match op {
-        Create | Create2 | CreateContainer | CreateTtl => "CREA",
-        Delete | DeleteContainer => "DELE",
-        SetData => "SETD",
-        SetAcl => "SETA",
-        Check => "CHEC",
-        Multi => "MULT",
-        Sync => "SYNC",
-        Reconfig => "RECO",
-        GetEphemerals => "GETE",
-        CloseSession => "CLOS",
-        _ => "NA",
     }
 }
