@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::path::Path;
+use std::process::Command;
+
 use common::{Client, Server, until};
 
 /// Two shards and the core apart, small log segments, and the lines of the test.
@@ -141,4 +144,73 @@ fn large_requests_share_a_room_and_one_too_many_closes_its_connection() {
     c.flush().expect("send");
     assert_eq!(c.receive().expect("a reply").reply().2, 0);
     assert!(server.log().contains("largeRequestMaxBytes"));
+}
+
+/// Whether the server's end of a connection has a keep-alive timer, as the kernel lists it.
+fn keeps_alive(server: &Server, c: &Client) -> bool {
+    let client_port = c.stream().local_addr().expect("an address").port();
+    let (local, remote) = (format!(":{:04X}", server.port), format!(":{client_port:04X}"));
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    let ends = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|field| field.ends_with(&local))
+            && fields.next().is_some_and(|field| field.ends_with(&remote))
+    };
+    let line = table.lines().find(ends).expect("the server's end of the connection");
+    let timer = line.split_whitespace().nth(5).expect("a timer");
+    timer.starts_with("02:")
+}
+
+#[test]
+fn keep_alive_is_set_where_it_is_asked_for() {
+    for (lines, asked) in [("", false), ("clientTcpKeepAlive=true", true)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = server(&dir, lines);
+        let c = Client::connect(server.port, 10_000).expect("connect");
+        // Another timer runs while bytes are on their way.
+        until("the timer is as asked", || keeps_alive(&server, &c) == asked);
+    }
+}
+
+/// Starts a server that should not start, and gives what it says.
+fn start_in_vain(data: &Path, log: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+    command.args(["server", "--client-port", "0", "-D", "datadir.autocreate=false"]);
+    command.arg("--data-dir").arg(data).arg("--data-log-dir").arg(log);
+    let output = command.output().expect("run it");
+    assert!(!output.status.success(), "it started");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn missing_directories_are_not_made_where_that_is_forbidden() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+    std::fs::create_dir(&data).expect("an empty directory, as where no disk is mounted");
+    let ours = |dir: &Path| dir.join("ringkeeper");
+    let said = start_in_vain(&data, &log);
+    assert!(said.contains(&ours(&data).display().to_string()), "{said}");
+    std::fs::create_dir(ours(&data)).expect("made by hand");
+    let said = start_in_vain(&data, &log);
+    assert!(said.contains(&ours(&log).display().to_string()), "{said}");
+    assert!(!log.exists() && std::fs::read_dir(ours(&data)).expect("it").next().is_none());
+    std::fs::create_dir_all(ours(&log)).expect("made by hand");
+    let lines = format!("datadir.autocreate=false\ndataLogDir={}", log.display());
+    let server = server(&dir, &lines);
+    assert!(Client::connect(server.port, 10_000).is_ok());
+}
+
+#[test]
+fn slow_log_writes_are_reported() {
+    for (threshold_ms, slow) in [(0, true), (i32::MAX, false)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = server(&dir, &format!("fsync.warningthresholdms={threshold_ms}"));
+        let mut c = Client::connect(server.port, 10_000).expect("connect");
+        assert_eq!(c.create("/slow", b"", 0).expect("create"), 0);
+        let (writes, exceeded) =
+            (server.metric("cnt_fsynctime"), server.metric("fsync_threshold_exceed_count"));
+        assert!(writes >= 2, "{writes} writes were timed");
+        assert_eq!(exceeded, if slow { writes } else { 0 });
+        assert_eq!(server.log().contains("fsync.warningthresholdms)"), slow);
+    }
 }

@@ -166,7 +166,6 @@ impl Counter {
                 | Counter::Snapshots
                 | Counter::DigestMismatches
                 | Counter::UnrecoverableErrors
-                | Counter::FsyncThresholdExceeded
                 | Counter::PausedOutstanding
                 | Counter::LostWakes
         )
@@ -185,8 +184,7 @@ impl Summary {
     pub const fn is_written(self) -> bool {
         !matches!(
             self,
-            Summary::FsyncTime
-                | Summary::DbInitTime
+            Summary::DbInitTime
                 | Summary::SnapLoadTime
                 | Summary::TxnsLoadTime
                 | Summary::TxnsLoaded

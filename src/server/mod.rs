@@ -52,6 +52,14 @@ pub enum ServerError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A directory is missing and is not to be made.
+    #[error(
+        "{dir} is missing, and datadir.autocreate=false forbids making it: mount its disk, or make it if this server is new"
+    )]
+    NoDirectory {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The log or a snapshot.
     #[error(transparent)]
     Log(#[from] log::LogError),
@@ -105,6 +113,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
 /// Runs a server until it is told to stop.
 pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
+    look_for_directories(config)?;
     let lock_dir = own_dir(&config.data_dir);
     let _lock = log::DirLock::acquire(&lock_dir)?;
     let plan = Plan::new(config);
@@ -148,6 +157,21 @@ pub(crate) fn own_dir(dir: &Path) -> PathBuf {
     dir.join("ringkeeper")
 }
 
+/// Where directories are not made, a server must find those it has written before: a disk that is not mounted would
+/// look like an empty tree.
+fn look_for_directories(config: &Config) -> Result<(), ServerError> {
+    if config.data_dir_autocreate {
+        return Ok(());
+    }
+    for dir in [&config.data_dir, &config.data_log_dir] {
+        let dir = own_dir(dir);
+        if !dir.is_dir() {
+            return Err(ServerError::NoDirectory { dir });
+        }
+    }
+    Ok(())
+}
+
 fn system(what: &'static str, error: std::io::Error) -> ServerError {
     ServerError::System { what, error }
 }
@@ -167,6 +191,8 @@ fn listen(config: &Config, shards: usize) -> Result<Vec<TcpListener>, ServerErro
             _ => 4096,
         };
         socket.listen(backlog).map_err(refused(address))?;
+        // Connections inherit it.
+        socket.set_keepalive(config.client_tcp_keep_alive).map_err(refused(address))?;
         let listener = TcpListener::from(socket);
         // With port 0 the first takes a free one, and the others join it there.
         address = listener.local_addr().map_err(refused(address))?;
@@ -391,6 +417,7 @@ fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConfig, ServerE
         txn_bytes_max: plan::txn_bytes_max(config),
         batch_bytes_max: plan::batch_bytes_max(config),
         log_write_limit_ns: LOG_WRITE_LIMIT_NS,
+        log_write_warning_ns: config.fsync_warning_threshold_ms * 1_000_000,
     })
 }
 

@@ -62,8 +62,7 @@ pub const PORTS: &[Key] = &[
         "false",
         Kind::Bool(|c, v| c.client_tcp_keep_alive = v),
         "Sets TCP keep-alive on client connections.",
-    )
-    .not_yet("TCP keep-alive"),
+    ),
     Key::honoured(
         "nio.sessionlessCnxnTimeout",
         "10000",
