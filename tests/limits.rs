@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::{Client, Incoming, Server, number};
+use common::{Client, Incoming, Server, number, until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use ringkeeper::jute::Encode;
@@ -28,15 +28,6 @@ const MIB: u64 = 1 << 20;
 fn server(dir: &tempfile::TempDir, lines: &str) -> Server {
     let lines = format!("tickTime=500\npreAllocSize=1024\n{lines}");
     Server::start(dir.path(), &lines, &["--shards", "2", "--placement", "apart"])
-}
-
-/// Waits until `done`, and fails after a minute.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// A connection without a handshake.

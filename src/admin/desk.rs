@@ -67,6 +67,8 @@ pub struct DeskFacts {
     pub data_log_dir: PathBuf,
     /// All counters.
     pub metrics: Arc<Registry>,
+    /// Probability with which the throttle drops a connection.
+    pub connection_drop_probability: Box<dyn Fn() -> f64 + Send>,
     /// `standalone`, `leader`, …
     pub mode: &'static str,
 }
@@ -257,7 +259,7 @@ impl Clerk {
                 mode: self.facts.mode,
                 open_fds: metrics::open_file_descriptors(),
                 max_fds: metrics::open_file_descriptors_max(),
-                connection_drop_probability: 0.0,
+                connection_drop_probability: (self.facts.connection_drop_probability)(),
             };
             view.monitor = words::monitor(&facts, &reading);
         }

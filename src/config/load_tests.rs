@@ -348,7 +348,7 @@ fn honoured_keys_are_those_whose_setting_is_read() {
     let mut checked = 0;
     for entry in table.iter().flat_map(|text| text.split("Key::honoured(").skip(1)) {
         let name = entry.split('"').nth(1).unwrap();
-        let Some(field) = entry.split("c.").nth(1) else { continue };
+        let Some(field) = entry.split(" c.").nth(1) else { continue };
         let field: String =
             field.chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect();
         let key = table::find(name).unwrap();

@@ -82,6 +82,8 @@ pub struct CoreConfig {
     pub batch_bytes_max: usize,
     /// A log write that takes longer ends the process: better gone than holding its clients on a hung disk.
     pub log_write_limit_ns: u64,
+    /// A log write that takes longer is reported (`fsync.warningthresholdms`).
+    pub log_write_warning_ns: u64,
 }
 
 /// What a core is made of.
@@ -139,6 +141,8 @@ pub struct EnsembleCore {
     /// Everything up to here is on the medium.
     durable: Zxid,
     building: Batch,
+    /// When the log writes in flight began, by their tokens; as many as there are frames in flight.
+    writes: VecDeque<(u64, u64)>,
     /// Submitted or durable, but not published, oldest first.
     in_flight: VecDeque<Batch>,
     spare: Vec<Batch>,
@@ -177,6 +181,7 @@ impl EnsembleCore {
             last_zxid: parts.last_zxid,
             durable: parts.last_zxid,
             building: Batch::default(),
+            writes: VecDeque::new(),
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             gather: Gather::default(),
@@ -195,13 +200,34 @@ impl EnsembleCore {
 
     /// A log write has ended. A failed one ends the process: what is on the medium is unknown from then on, so
     /// nothing may be retried over it or told of (R6).
-    pub fn disk_done(&mut self, token: u64, result: std::io::Result<usize>, buf: AlignedBuf) {
+    pub fn disk_done<I: Io>(
+        &mut self,
+        io: &mut I,
+        token: u64,
+        result: std::io::Result<usize>,
+        buf: AlignedBuf,
+    ) {
+        self.note_write_time(token, io.now_ns());
         match self.log.completed(token, result, buf) {
             Ok(durable) => {
                 assert!(durable.through >= self.durable, "the durable prefix only grows");
                 self.durable = durable.through;
             }
             Err(failed) => crate::process::fatal(&failed.to_string()),
+        }
+    }
+
+    fn note_write_time(&mut self, token: u64, now_ns: u64) {
+        let Some(at) = self.writes.iter().position(|&(begun, _)| begun == token) else { return };
+        let Some((_, since_ns)) = self.writes.remove(at) else { return };
+        let took_ns = now_ns.saturating_sub(since_ns);
+        self.metrics.record(Summary::FsyncTime, took_ns);
+        if took_ns > self.config.log_write_warning_ns {
+            let ms = took_ns / 1_000_000;
+            let why = format_args!(
+                "a write to the log took {ms} ms, and every write of a client waits for it: look at the disk (fsync.warningthresholdms)"
+            );
+            self.complain(Counter::FsyncThresholdExceeded, why);
         }
     }
 
@@ -321,6 +347,7 @@ impl EnsembleCore {
                     for w in writes {
                         self.metrics.count(Counter::LogWrites);
                         self.metrics.add(Counter::LogBytes, w.buf.len() as u64);
+                        self.writes.push_back((w.token, io.now_ns()));
                         io.write(&w.file, w.offset, w.buf, w.token);
                     }
                 }

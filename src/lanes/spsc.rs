@@ -94,9 +94,9 @@ impl LaneTx {
         std::mem::take(&mut self.handed_over)
     }
 
-    /// Whether there is no slot to build in.
+    /// Whether there is no batch to append to.
     pub fn is_full(&mut self) -> bool {
-        !self.has_slot()
+        self.batch().is_none()
     }
 
     /// Slots that could be handed over now, the one being built included.

@@ -14,9 +14,9 @@ caches of answers, Java's pauses) is left out. `srst` starts counters and distri
 
 Besides those below, `mntr` prints `zk_version`, `zk_server_state`, `zk_avg_latency`,
 `zk_min_latency` and `zk_max_latency` (of reads and writes together, in ms), `zk_uptime` (in ms),
-`zk_open_file_descriptor_count`, `zk_max_file_descriptor_count`, and what is always 0 here:
-`zk_local_sessions`, `zk_outstanding_tls_handshake`, `zk_non_mtls_remote_conn_count`,
-`zk_non_mtls_local_conn_count`, `zk_connection_drop_probability`.
+`zk_open_file_descriptor_count`, `zk_max_file_descriptor_count`, `zk_connection_drop_probability`,
+and what is always 0 here: `zk_local_sessions`, `zk_outstanding_tls_handshake`,
+`zk_non_mtls_remote_conn_count`, `zk_non_mtls_local_conn_count`.
 ";
 
 /// The whole page.

@@ -110,6 +110,7 @@ named! {
         TxnsLoaded "startup_txns_loaded" "Transactions replayed at the start."
         PropagationLatency "propagation_latency" "Time from proposing a write to its publication."
         BatchSize "sync_processor_batch_size" "Transactions that shared a write to the log."
+        TokenDeficit "connection_token_deficit" "Tokens that the connection throttle lacked when it let one in."
         PrepTime "prep_process_time" "Time to prepare a write."
         NodeCreatedWatches "node_created_watch_count" "Watchers told of one creation."
         NodeDeletedWatches "node_deleted_watch_count" "Watchers told of one deletion."
@@ -126,6 +127,7 @@ impl Summary {
             self,
             Summary::TxnsLoaded
                 | Summary::BatchSize
+                | Summary::TokenDeficit
                 | Summary::NodeCreatedWatches
                 | Summary::NodeDeletedWatches
                 | Summary::NodeChangedWatches
@@ -161,13 +163,9 @@ impl Counter {
                 | Counter::StaleRequests
                 | Counter::StaleRequestsDropped
                 | Counter::StaleReplies
-                | Counter::LargeRequestsRejected
                 | Counter::Snapshots
                 | Counter::DigestMismatches
                 | Counter::UnrecoverableErrors
-                | Counter::FsyncThresholdExceeded
-                | Counter::RefusedTotal
-                | Counter::RefusedByThrottle
                 | Counter::PausedOutstanding
                 | Counter::LostWakes
         )
@@ -186,8 +184,7 @@ impl Summary {
     pub const fn is_written(self) -> bool {
         !matches!(
             self,
-            Summary::FsyncTime
-                | Summary::DbInitTime
+            Summary::DbInitTime
                 | Summary::SnapLoadTime
                 | Summary::TxnsLoadTime
                 | Summary::TxnsLoaded

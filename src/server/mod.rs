@@ -29,7 +29,8 @@ use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
 use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
-use crate::shard::{AddressTable, Shard, ShardLimits, ShardLinks, ShardParts};
+use crate::shard::admission::{Admission, AdmissionConfig, ThrottleSettings};
+use crate::shard::{Shard, ShardLimits, ShardLinks, ShardParts};
 use crate::watch::{WatchLimits, WatchTable};
 
 use plan::Plan;
@@ -50,6 +51,14 @@ pub enum ServerError {
         address: SocketAddr,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// A directory is missing and is not to be made.
+    #[error(
+        "{dir} is missing, and datadir.autocreate=false forbids making it: mount its disk, or make it if this server is new"
+    )]
+    NoDirectory {
+        /// The directory.
+        dir: PathBuf,
     },
     /// The log or a snapshot.
     #[error(transparent)]
@@ -104,6 +113,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
 /// Runs a server until it is told to stop.
 pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
+    look_for_directories(config)?;
     let lock_dir = own_dir(&config.data_dir);
     let _lock = log::DirLock::acquire(&lock_dir)?;
     let plan = Plan::new(config);
@@ -147,6 +157,21 @@ pub(crate) fn own_dir(dir: &Path) -> PathBuf {
     dir.join("ringkeeper")
 }
 
+/// Where directories are not made, a server must find those it has written before: a disk that is not mounted would
+/// look like an empty tree.
+fn look_for_directories(config: &Config) -> Result<(), ServerError> {
+    if config.data_dir_autocreate {
+        return Ok(());
+    }
+    for dir in [&config.data_dir, &config.data_log_dir] {
+        let dir = own_dir(dir);
+        if !dir.is_dir() {
+            return Err(ServerError::NoDirectory { dir });
+        }
+    }
+    Ok(())
+}
+
 fn system(what: &'static str, error: std::io::Error) -> ServerError {
     ServerError::System { what, error }
 }
@@ -166,6 +191,8 @@ fn listen(config: &Config, shards: usize) -> Result<Vec<TcpListener>, ServerErro
             _ => 4096,
         };
         socket.listen(backlog).map_err(refused(address))?;
+        // Connections inherit it.
+        socket.set_keepalive(config.client_tcp_keep_alive).map_err(refused(address))?;
         let listener = TcpListener::from(socket);
         // With port 0 the first takes a free one, and the others join it there.
         address = listener.local_addr().map_err(refused(address))?;
@@ -215,7 +242,7 @@ fn assemble(
     let registry = registry(&recovered)?;
     let heard = registry.heard();
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
-    let addresses = Arc::new(AddressTable::default());
+    let admission = Arc::new(admission(config));
     let auth = Arc::new(config.auth());
     let (commits, rings) = lanes::commit_ring(plan.shards, RING_SLOTS);
     let mut desk = Desk::new();
@@ -242,7 +269,7 @@ fn assemble(
         let links = ShardLinks {
             identities: identities.clone(),
             heard: heard.clone(),
-            addresses: addresses.clone(),
+            admission: admission.clone(),
             core_waker: apart.then(|| wakers[core_thread].clone()),
             watch_count,
             auth: auth.clone(),
@@ -266,6 +293,7 @@ fn assemble(
         data_dir: own_dir(&config.data_dir),
         data_log_dir: own_dir(&config.data_log_dir),
         metrics: metrics.clone(),
+        connection_drop_probability: Box::new(move || admission.drop_probability()),
         mode: "standalone",
     };
     let opened = desk.open(facts, &tree, desks, wakers[core_thread].clone());
@@ -389,7 +417,32 @@ fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConfig, ServerE
         txn_bytes_max: plan::txn_bytes_max(config),
         batch_bytes_max: plan::batch_bytes_max(config),
         log_write_limit_ns: LOG_WRITE_LIMIT_NS,
+        log_write_warning_ns: config.fsync_warning_threshold_ms * 1_000_000,
     })
+}
+
+fn admission(config: &Config) -> Admission {
+    let weights = (
+        config.connection_throttle_global_session_weight,
+        config.connection_throttle_renew_session_weight,
+    );
+    let settings = AdmissionConfig {
+        connections_max: u64::from(config.max_cnxns),
+        per_address_max: config.max_client_cnxns as usize,
+        throttle: ThrottleSettings {
+            max_tokens: config.connection_max_tokens,
+            fill_time_ms: config.connection_token_fill_time_ms,
+            fill_count: config.connection_token_fill_count,
+            freeze_time_ms: config.connection_freeze_time_ms,
+            drop_increase: config.connection_drop_increase,
+            drop_decrease: config.connection_drop_decrease,
+            decrease_ratio: config.connection_decrease_ratio,
+            weights: config.connection_throttle_weight_enabled.then_some(weights),
+        },
+        large_bytes_max: config.large_request_max_bytes,
+    };
+    let seed = crate::process::wall_clock_ms() as u64;
+    Admission::new(settings, (monotonic_ns() / 1_000_000) as i64, seed)
 }
 
 fn shard_limits(config: &Config) -> ShardLimits {
@@ -400,8 +453,12 @@ fn shard_limits(config: &Config) -> ShardLimits {
         pending_max: 4_096,
         held_max: 256,
         held_bytes_max: config.jute_maxbuffer_bytes as usize,
+        // ZooKeeper takes 0 for none, too.
+        large_request_bytes: usize::try_from(config.large_request_threshold_bytes)
+            .ok()
+            .filter(|&bytes| bytes > 0)
+            .unwrap_or(usize::MAX),
         handshake_timeout_ms: config.sessionless_cnxn_timeout_ms,
-        per_address_max: config.max_client_cnxns as usize,
     }
 }
 

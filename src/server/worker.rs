@@ -41,13 +41,13 @@ impl Resident for Worker {
 
     fn disk_done<I: Io>(
         &mut self,
-        _io: &mut I,
+        io: &mut I,
         token: u64,
         result: io::Result<usize>,
         buf: AlignedBuf,
     ) {
         if let Some(core) = &mut self.core {
-            core.disk_done(token, result, buf);
+            core.disk_done(io, token, result, buf);
         }
     }
 

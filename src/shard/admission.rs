@@ -1,7 +1,9 @@
-//! Who is let in while many ask: the limit on connections, the throttle on new and renewed
+//! Who is let in while many ask: the limits on connections, the throttle on new and renewed
 //! sessions (ZooKeeper's `BlueThrottle`), and the budget of large requests. Shared by the shards;
 //! touched when a connection opens, attaches or closes and for large requests, never for others.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -123,75 +125,112 @@ impl Throttle {
     }
 }
 
+/// What [`Admission`] lets in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdmissionConfig {
+    /// `maxCnxns`: connections in all; 0 for no limit.
+    pub connections_max: u64,
+    /// `maxClientCnxns`: connections of one address; 0 for no limit.
+    pub per_address_max: usize,
+    /// The throttle on new and renewed sessions.
+    pub throttle: ThrottleSettings,
+    /// `largeRequestMaxBytes`: bytes of large requests in flight.
+    pub large_bytes_max: u64,
+}
+
+/// Why a connection is not let in, with the limit that it met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMany {
+    /// The server has as many connections as it may.
+    InAll(u64),
+    /// Its address has.
+    OfAddress(usize),
+}
+
 /// What all shards share at the door.
 #[derive(Debug)]
 pub struct Admission {
+    config: AdmissionConfig,
     connections: AtomicU64,
-    /// `maxCnxns`; 0 is unlimited.
-    connections_max: u64,
-    throttle: Mutex<Throttle>,
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+    /// `None` lets everybody in.
+    throttle: Option<Mutex<Throttle>>,
     large_bytes: AtomicU64,
-    /// `largeRequestMaxBytes`.
-    large_bytes_max: u64,
-    /// `largeRequestThreshold`; negative counts no request as large.
-    large_threshold: i64,
 }
 
 impl Admission {
-    /// Nobody in yet.
-    pub fn new(
-        connections_max: u64,
-        throttle: Throttle,
-        large_bytes_max: u64,
-        large_threshold: i64,
-    ) -> Admission {
+    /// Nobody in yet. The seed is for the throttle's random drops.
+    pub fn new(config: AdmissionConfig, now_ms: i64, seed: u64) -> Admission {
+        let throttled = config.throttle.max_tokens > 0;
         Admission {
+            config,
             connections: AtomicU64::new(0),
-            connections_max,
-            throttle: Mutex::new(throttle),
+            addresses: Mutex::default(),
+            throttle: throttled.then(|| Mutex::new(Throttle::new(config.throttle, now_ms, seed))),
             large_bytes: AtomicU64::new(0),
-            large_bytes_max,
-            large_threshold,
         }
     }
 
-    /// A connection opened. `false`: there are too many, close it; it does not count.
-    pub fn open(&self) -> bool {
-        let max = if self.connections_max == 0 { u64::MAX } else { self.connections_max };
-        take(&self.connections, 1, max)
+    /// A connection opened.
+    ///
+    /// # Errors
+    /// There are too many: close it; it does not count.
+    pub fn open(&self, address: IpAddr) -> Result<(), TooMany> {
+        let AdmissionConfig { connections_max, per_address_max, .. } = self.config;
+        let max = if connections_max == 0 { u64::MAX } else { connections_max };
+        if !take(&self.connections, 1, max) {
+            return Err(TooMany::InAll(connections_max));
+        }
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.entry(address).or_insert(0);
+        if per_address_max != 0 && *count >= per_address_max {
+            self.connections.fetch_sub(1, Relaxed);
+            return Err(TooMany::OfAddress(per_address_max));
+        }
+        *count += 1;
+        Ok(())
     }
 
     /// A connection that [`open`](Self::open) let in closed.
-    pub fn close(&self) {
+    pub fn close(&self, address: IpAddr) {
         self.connections.fetch_sub(1, Relaxed);
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&address);
+            }
+        }
     }
 
-    /// Whether a connection may go on that asks for a session, new or renewed.
-    pub fn session(&self, renewed: bool, now_ms: i64) -> bool {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).admit(renewed, now_ms)
+    /// Whether a connection may go on that asks for a session, new or renewed; if it may, with the tokens that the
+    /// bucket lacks then (`zk_connection_token_deficit`).
+    pub fn session(&self, renewed: bool, now_ms: i64) -> Option<u64> {
+        let Some(throttle) = &self.throttle else { return Some(0) };
+        let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.admit(renewed, now_ms).then(|| throttle.deficit())
     }
 
     /// For `zk_connection_drop_probability`.
     pub fn drop_probability(&self) -> f64 {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).drop_probability()
+        let Some(throttle) = &self.throttle else { return 0.0 };
+        throttle.lock().unwrap_or_else(PoisonError::into_inner).drop_probability()
     }
 
-    /// A request of this many bytes came in. `None`: it is large and there is no room for it,
-    /// close the connection. `Some(n)`: give `n` back by [`done`](Self::done) when it is answered.
-    pub fn request(&self, bytes: usize) -> Option<u64> {
-        let bytes = bytes as u64;
-        let large = u64::try_from(self.large_threshold).is_ok_and(|limit| bytes > limit);
-        match large {
-            false => Some(0),
-            true => take(&self.large_bytes, bytes, self.large_bytes_max).then_some(bytes),
-        }
+    /// Whether a large request that was announced would find room now.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        let taken = self.large_bytes.load(Relaxed);
+        taken.saturating_add(bytes as u64) <= self.config.large_bytes_max
     }
 
-    /// A request was answered, or its connection closed.
-    pub fn done(&self, large_bytes: u64) {
-        if large_bytes > 0 {
-            self.large_bytes.fetch_sub(large_bytes, Relaxed);
-        }
+    /// A large request came in. `false`: there is no room for it, close the connection.
+    pub fn begin_large(&self, bytes: usize) -> bool {
+        take(&self.large_bytes, bytes as u64, self.config.large_bytes_max)
+    }
+
+    /// A large request that was let in was answered, or its connection closed.
+    pub fn end_large(&self, bytes: usize) {
+        self.large_bytes.fetch_sub(bytes as u64, Relaxed);
     }
 }
 
@@ -272,25 +311,49 @@ mod tests {
         assert!((2800..3200).contains(&below), "{below}");
     }
 
+    const OPEN: AdmissionConfig = AdmissionConfig {
+        connections_max: 0,
+        per_address_max: 0,
+        throttle: PLAIN,
+        large_bytes_max: 100,
+    };
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
     #[test]
-    fn connections_and_large_requests_have_their_limits() {
-        let door = |max, large_max, threshold| {
-            Admission::new(max, Throttle::new(PLAIN, 0, 1), large_max, threshold)
-        };
-        let limited = door(2, 100, 10);
-        assert_eq!([limited.open(), limited.open(), limited.open()], [true, true, false]);
-        limited.close();
-        assert!(limited.open());
-        assert_eq!(limited.request(10), Some(0), "not above the threshold");
-        assert_eq!(limited.request(60), Some(60));
-        assert_eq!(limited.request(60), None);
-        limited.done(60);
-        assert_eq!(limited.request(100), Some(100));
-        assert_eq!(limited.request(usize::MAX), None);
-        let open = door(0, 1, -1);
-        assert!((0..100).all(|_| open.open()));
-        assert_eq!(open.request(1 << 30), Some(0));
-        assert_eq!((0..9).filter(|_| open.session(false, 0)).count(), 3);
-        assert_eq!(open.drop_probability(), 0.0);
+    fn connections_have_a_limit_in_all_and_one_an_address() {
+        let config = AdmissionConfig { connections_max: 3, per_address_max: 2, ..OPEN };
+        let door = Admission::new(config, 0, 1);
+        assert_eq!([door.open(HERE), door.open(HERE)], [Ok(()); 2]);
+        for _ in 0..9 {
+            assert_eq!(door.open(HERE), Err(TooMany::OfAddress(2)));
+        }
+        assert_eq!(door.open(THERE), Ok(()), "who was refused does not count");
+        assert_eq!(door.open(THERE), Err(TooMany::InAll(3)));
+        door.close(HERE);
+        assert_eq!([door.open(THERE), door.open(HERE)], [Ok(()), Err(TooMany::InAll(3))]);
+        let open = Admission::new(OPEN, 0, 1);
+        assert!((0..100).all(|_| open.open(HERE).is_ok()));
+    }
+
+    #[test]
+    fn large_requests_share_their_room() {
+        let door = Admission::new(OPEN, 0, 1);
+        assert!(door.has_room_for(100) && !door.has_room_for(101));
+        assert!(door.begin_large(60) && !door.has_room_for(60) && !door.begin_large(60));
+        door.end_large(60);
+        assert!(door.begin_large(100) && !door.begin_large(usize::MAX));
+        assert!(!door.has_room_for(usize::MAX));
+    }
+
+    #[test]
+    fn sessions_pass_the_throttle_if_there_is_one() {
+        let door = Admission::new(OPEN, 0, 1);
+        let admitted: Vec<_> = (0..5).map(|_| door.session(false, 0)).collect();
+        assert_eq!(admitted, [Some(1), Some(2), Some(3), None, None]);
+        assert_eq!(door.drop_probability(), 0.0);
+        let throttle = ThrottleSettings { max_tokens: 0, ..PLAIN };
+        let door = Admission::new(AdmissionConfig { throttle, ..OPEN }, 0, 1);
+        assert!((0..100).all(|_| door.session(true, 0) == Some(0)));
     }
 }

@@ -12,7 +12,7 @@ use crate::protocol::{EventType, OpCode, ReplyHeader, begin_frame, end_frame, pe
 use crate::reactor::Io;
 use crate::tree::AclId;
 
-use super::conn::{Conn, Pending, Phase};
+use super::conn::{Conn, Pending, Phase, op_name};
 use super::{Shard, State};
 
 impl Shard {
@@ -138,7 +138,8 @@ impl State {
         if conn.phase != Phase::Live {
             return;
         }
-        let Some(Pending::Ordered { cxid, op, since_ns }) = conn.pending.pop_front() else {
+        let front = conn.pending.pop_front();
+        let Some(Pending::Ordered { cxid, op, since_ns, large_bytes }) = front else {
             unreachable!("an answer of the core finds its request at the front of the queue (R1)");
         };
         assert_eq!(cxid, entry.head.cxid, "answers come in the order of the requests (R1)");
@@ -148,6 +149,9 @@ impl State {
             ReplyHeader { xid: cxid, zxid: entry.head.zxid, err: entry.head.err }.encode(out);
             out.extend_from_slice(entry.body);
             end_frame(out, frame);
+        }
+        if large_bytes > 0 {
+            self.links.admission.end_large(large_bytes as usize);
         }
         let name = OpCode::from_i32(op).map_or("NA", op_name);
         self.metrics.change(Gauge::Outstanding, -1);
@@ -170,23 +174,5 @@ impl State {
             self.complain_of_slow_reader(conn.peer, backlog);
             io.close(conn.id, false);
         }
-    }
-}
-
-/// The short names that `cons` shows, as `FinalRequestProcessor` gives them.
-pub(super) fn op_name(op: OpCode) -> &'static str {
-    use OpCode::*;
-    match op {
-        Create | Create2 | CreateContainer | CreateTtl => "CREA",
-        Delete | DeleteContainer => "DELE",
-        SetData => "SETD",
-        SetAcl => "SETA",
-        Check => "CHEC",
-        Multi => "MULT",
-        Sync => "SYNC",
-        Reconfig => "RECO",
-        GetEphemerals => "GETE",
-        CloseSession => "CLOS",
-        _ => "NA",
     }
 }

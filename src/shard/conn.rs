@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::protocol::{Identity, Zxid};
+use crate::protocol::{Identity, OpCode, Zxid};
 use crate::reactor::ConnId;
 
 /// Where a connection stands.
@@ -33,6 +33,8 @@ pub enum Pending {
         op: i32,
         /// When the request arrived (monotonic).
         since_ns: u64,
+        /// Bytes that it takes of the room for large requests.
+        large_bytes: u32,
     },
     /// A read that waits for the answer of a write before it; the frame's bytes behind the length prefix.
     Held(Box<[u8]>, u64),
@@ -205,6 +207,36 @@ pub fn split_frame(input: &[u8], max_bytes: usize) -> Frame<'_> {
     match rest.get(..length as usize) {
         Some(body) => Frame::Whole(body, 4 + length as usize),
         None => Frame::Partial,
+    }
+}
+
+/// The short names that `cons` shows, as `FinalRequestProcessor` gives them.
+pub fn op_name(op: OpCode) -> &'static str {
+    use OpCode::*;
+    match op {
+        Create | Create2 | CreateContainer | CreateTtl => "CREA",
+        Delete | DeleteContainer => "DELE",
+        SetData => "SETD",
+        SetAcl => "SETA",
+        Check => "CHEC",
+        Multi => "MULT",
+        Sync => "SYNC",
+        Reconfig => "RECO",
+        CloseSession => "CLOS",
+        Exists => "EXIS",
+        GetData => "GETD",
+        GetAcl => "GETA",
+        GetChildren | GetChildren2 => "GETC",
+        GetAllChildrenNumber => "GETACN",
+        GetEphemerals => "GETE",
+        MultiRead => "MLTR",
+        WhoAmI => "HOMI",
+        SetWatches => "SETW",
+        SetWatches2 => "STW2",
+        AddWatch => "ADDW",
+        CheckWatches => "CHKW",
+        RemoveWatches => "REMW",
+        _ => "NA",
     }
 }
 

@@ -6,7 +6,7 @@ use crate::auth;
 use crate::jute::Decoder;
 use crate::lanes::entry::Attached;
 use crate::lanes::request::{Request, RequestKind};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Summary};
 use crate::protocol::{
     AuthPacket, ConnectRequest, ConnectResponse, ErrorCode, OpCode, ReplyHeader, begin_frame,
     end_frame,
@@ -48,6 +48,28 @@ impl State {
                 return input.len();
             }
         };
+        // Asked before the throttle, which must not be asked twice.
+        if self.lane.is_full() {
+            if !conn.stalled {
+                conn.stalled = true;
+                self.stalled.push(conn.id);
+            }
+            self.pause(io, conn);
+            return 0;
+        }
+        let renewed = request.session_id != 0;
+        let Some(deficit) = self.links.admission.session(renewed, (io.now_ns() / 1_000_000) as i64)
+        else {
+            self.metrics.count(Counter::ConnectionsRejected);
+            let peer = conn.peer;
+            let why =
+                format_args!("refused a session to {peer}: too many ask (connectionMaxTokens)");
+            self.complain(Counter::RefusedByThrottle, why);
+            conn.phase = Phase::Closing;
+            io.close(conn.id, false);
+            return input.len();
+        };
+        self.metrics.record(Summary::TokenDeficit, deficit);
         conn.knows_read_only = request.read_only.is_some();
         let message = Request {
             kind: RequestKind::Connect,
@@ -60,17 +82,10 @@ impl State {
             generation: 0,
             body: frame,
         };
-        if !self.forward(&message) {
-            if !conn.stalled {
-                conn.stalled = true;
-                self.stalled.push(conn.id);
-            }
-            self.pause(io, conn);
-            return 0;
-        }
+        assert!(self.forward(&message), "the lane had room a moment ago");
         self.received(conn);
         self.metrics.count(Counter::ConnectionRequests);
-        if request.session_id != 0 {
+        if renewed {
             self.metrics.count(Counter::ConnectionRevalidations);
         }
         conn.phase = Phase::Connecting;

@@ -6,22 +6,28 @@
 //! events for its sessions, then the replies it owes, then it moves its zxid on (invariants R1–R4 and R10 of
 //! ARCHITECTURE.md are kept here). It never changes the tree, never touches a disk, never waits for the core.
 //!
+//! - [`admission`]: who is let in while many ask
 //! - [`conn`]: one connection's state and its frames
+//! - [`flow`]: when a connection is read and when it is not, and its deadlines
 //! - [`handshake`]: connect requests, four-letter words, and what becomes of them
 //! - [`serve`]: one request: answered here, held behind a write, or forwarded
+//! - [`large`]: the room for large requests
 //! - [`reads`] and [`watching`]: the answers
 //! - [`view`]: what four-letter words are told of it
 //! - [`commits`]: working through the commit ring
 
+pub mod admission;
 mod commits;
 pub mod conn;
+mod flow;
 mod handshake;
+mod large;
 mod reads;
 mod serve;
 mod view;
 mod watching;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,6 +43,7 @@ use crate::session::HeardSlots;
 use crate::tree::Reader;
 use crate::watch::WatchTable;
 
+use admission::{Admission, TooMany};
 use conn::{Conn, Phase};
 
 /// The bounds of a shard; each has a stated answer when it is reached.
@@ -55,10 +62,10 @@ pub struct ShardLimits {
     pub held_max: usize,
     /// Bytes of those reads' requests, likewise.
     pub held_bytes_max: usize,
+    /// `largeRequestThreshold`: a longer request is a large one; `usize::MAX` if none is.
+    pub large_request_bytes: usize,
     /// How long a connection may take to send its `ConnectRequest`.
     pub handshake_timeout_ms: u64,
-    /// `maxClientCnxns`: connections of one address, 0 for no limit.
-    pub per_address_max: usize,
 }
 
 /// What a shard shares with the rest of the server.
@@ -68,8 +75,8 @@ pub struct ShardLinks {
     pub identities: Arc<IdentityTable>,
     /// Where the shard marks that it heard from a session.
     pub heard: Arc<HeardSlots>,
-    /// Connections by address, over all shards.
-    pub addresses: Arc<AddressTable>,
+    /// The limits at the door, over all shards.
+    pub admission: Arc<Admission>,
     /// Wakes the ensemble core; `None` where both live on one thread.
     pub core_waker: Option<Waker>,
     /// Number of watches of this shard, for the core: a shard without watches is not woken for events.
@@ -138,9 +145,6 @@ pub(crate) struct State {
     scratch: Vec<u8>,
     told: Vec<u32>,
 }
-
-/// How often a shard looks at its deadlines.
-const TICK_NS: u64 = 100_000_000;
 
 impl Shard {
     /// A shard made of its parts.
@@ -239,15 +243,8 @@ impl State {
             "the reactor reuses an index only after closed()"
         );
         let now_ns = io.now_ns();
-        if !self.links.addresses.admit(peer.ip(), self.limits.per_address_max) {
-            let max = self.limits.per_address_max;
-            self.complain(
-                Counter::RefusedPerAddress,
-                format_args!(
-                    "refused a connection from {}: it has {max} already; close some or raise maxClientCnxns",
-                    peer.ip()
-                ),
-            );
+        if let Err(too_many) = self.links.admission.open(peer.ip()) {
+            self.turn_away(peer, too_many);
             io.close(id, false);
             return;
         }
@@ -256,7 +253,7 @@ impl State {
             Err(full) => {
                 let why = format_args!("refused a connection from {}: {full}", peer.ip());
                 self.complain(Counter::ConnectionsRejected, why);
-                self.links.addresses.release(peer.ip());
+                self.links.admission.close(peer.ip());
                 io.close(id, false);
                 return;
             }
@@ -266,6 +263,23 @@ impl State {
         self.conns[index] = Some(conn);
         self.metrics.change(Gauge::Connections, 1);
         self.shaking_hands.push_back(id);
+    }
+
+    fn turn_away(&mut self, peer: SocketAddr, too_many: TooMany) {
+        self.metrics.count(Counter::ConnectionsRejected);
+        match too_many {
+            TooMany::InAll(max) => self.complain(
+                Counter::RefusedTotal,
+                format_args!("refused a connection from {peer}: the server has {max} already; raise maxCnxns"),
+            ),
+            TooMany::OfAddress(max) => self.complain(
+                Counter::RefusedPerAddress,
+                format_args!(
+                    "refused a connection from {}: it has {max} already; close some or raise maxClientCnxns",
+                    peer.ip()
+                ),
+            ),
+        }
     }
 
     fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
@@ -304,7 +318,8 @@ impl State {
         let Some(conn) = self.take(id) else { return };
         self.metrics.change(Gauge::Connections, -1);
         self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
-        self.links.addresses.release(conn.peer.ip());
+        self.links.admission.close(conn.peer.ip());
+        self.end_large_of(&conn);
         self.held -= conn.held;
         self.watches.remove_conn(id.index);
         self.publish_watch_count();
@@ -356,103 +371,6 @@ impl State {
         }
     }
 
-    /// Goes on with connections that waited for room in the lane.
-    fn unstall<I: Io>(&mut self, io: &mut I) {
-        while let Some(message) = self.lost.last().copied() {
-            if !self.forward(&message) {
-                return;
-            }
-            self.lost.pop();
-        }
-        if self.stalled.is_empty() || self.lane.is_full() {
-            return;
-        }
-        for id in std::mem::take(&mut self.stalled) {
-            if let Some(conn) = self.get_mut(id) {
-                conn.stalled = false;
-            }
-            self.try_resume(io, id);
-        }
-    }
-
-    /// Goes on reading a connection whose output, or whose way to the core, had been full.
-    fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
-        let Some(mut conn) = self.take(id) else { return };
-        self.read_on(io, &mut conn);
-        self.put_back(conn);
-    }
-
-    /// Works through what a paused connection had sent and reads its socket again, if nothing is in the way any more.
-    pub(crate) fn read_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        if conn.paused && !conn.stalled && !self.congested(io, conn) {
-            conn.paused = false;
-            self.input(io, conn);
-            if !conn.paused && conn.phase != Phase::Closing {
-                io.resume(conn.id);
-            }
-        }
-    }
-
-    /// Whether the connection has reached a bound at which it is no longer read.
-    fn congested<I: Io>(&self, io: &I, conn: &Conn) -> bool {
-        io.backlog(conn.id) > self.limits.output_pause_bytes
-            || conn.pending.len() >= self.limits.pending_max
-            || conn.held >= self.limits.held_max
-            || conn.held_bytes >= self.limits.held_bytes_max
-            // Nothing is taken from the input until the core has attached the connection.
-            || conn.phase == Phase::Connecting && conn.input.len() > self.limits.frame_bytes_max
-    }
-
-    fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        if !conn.paused {
-            self.metrics.count(match conn.stalled {
-                true => Counter::PausedLane,
-                false => Counter::PausedOutput,
-            });
-            conn.paused = true;
-            io.pause(conn.id);
-        }
-    }
-
-    /// Deadlines: handshakes, and sessions whose sockets we chose not to read count as heard (R9).
-    fn tick<I: Io>(&mut self, io: &mut I) {
-        let now_ns = io.now_ns();
-        if now_ns < self.next_tick_ns {
-            return;
-        }
-        self.next_tick_ns = now_ns + TICK_NS;
-        let now_ms = now_ns / 1_000_000;
-        let mut stuck = Vec::new();
-        for conn in self.conns.iter_mut().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
-            self.links.heard.touch(conn.slot, now_ms);
-            if conn.reads_nothing(io.backlog(conn.id), self.limits.output_pause_bytes, now_ns) {
-                stuck.push(conn.id);
-            }
-        }
-        for id in stuck {
-            self.close_slow_reader(io, id);
-        }
-        while let Some(&id) = self.shaking_hands.front() {
-            let late = self.limits.handshake_timeout_ms * 1_000_000;
-            match self.get_mut(id) {
-                Some(c) if c.phase == Phase::Handshake => {
-                    if now_ns.saturating_sub(c.accepted_ns) < late {
-                        break;
-                    }
-                    c.phase = Phase::Closing;
-                    let peer = c.peer;
-                    io.close(id, false);
-                    self.complain(
-                        Counter::SessionlessExpired,
-                        format_args!("closed {peer}: no handshake within {} ms", late / 1_000_000),
-                    );
-                }
-                _ => {}
-            }
-            self.shaking_hands.pop_front();
-        }
-    }
-
     fn publish_watch_count(&self) {
         let count = self.watches.counts().all_watches;
         self.links.watch_count.store(count as u64, Ordering::Relaxed);
@@ -477,35 +395,5 @@ impl State {
     fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let conn = self.conns.get_mut(id.index as usize)?.as_deref_mut()?;
         (conn.id == id).then_some(conn)
-    }
-}
-
-/// Counts connections by address over all shards (`maxClientCnxns`). Touched when a connection opens or closes.
-#[derive(Debug, Default)]
-pub struct AddressTable {
-    counts: std::sync::Mutex<std::collections::HashMap<IpAddr, usize>>,
-}
-
-impl AddressTable {
-    /// Counts one more connection of `address` unless it has `max` already (0: no limit).
-    pub fn admit(&self, address: IpAddr, max: usize) -> bool {
-        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
-        let count = counts.entry(address).or_insert(0);
-        if max != 0 && *count >= max {
-            return false;
-        }
-        *count += 1;
-        true
-    }
-
-    /// Counts one less.
-    pub fn release(&self, address: IpAddr) {
-        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(count) = counts.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&address);
-            }
-        }
     }
 }

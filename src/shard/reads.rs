@@ -15,7 +15,7 @@ use crate::tree::{AclId, Node};
 use crate::watch::WatchKind;
 
 use super::State;
-use super::conn::Conn;
+use super::conn::{Conn, op_name};
 
 /// The length before a frame.
 const FRAME_PREFIX_BYTES: usize = 4;
@@ -75,7 +75,7 @@ impl State {
         }
         end_frame(out, frame);
         self.metrics.record(Summary::ReadLatency, now_ns.saturating_sub(since_ns));
-        self.answered(conn, short_name(op), cxid, zxid, since_ns, now_ns);
+        self.answered(conn, op_name(op), cxid, zxid, since_ns, now_ns);
     }
 
     pub(super) fn answered(
@@ -329,25 +329,5 @@ impl State {
                 Err(ErrorCode::ThrottledOp)
             }
         }
-    }
-}
-
-/// The short names that `cons` shows, as `FinalRequestProcessor` gives them.
-fn short_name(op: OpCode) -> &'static str {
-    use OpCode::*;
-    match op {
-        Exists => "EXIS",
-        GetData => "GETD",
-        GetAcl => "GETA",
-        GetChildren | GetChildren2 => "GETC",
-        GetAllChildrenNumber => "GETACN",
-        MultiRead => "MLTR",
-        WhoAmI => "HOMI",
-        SetWatches => "SETW",
-        SetWatches2 => "STW2",
-        AddWatch => "ADDW",
-        CheckWatches => "CHKW",
-        RemoveWatches => "REMW",
-        _ => "NA",
     }
 }

@@ -16,6 +16,9 @@ use crate::reactor::{Io, monotonic_ns};
 use super::State;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
 
+/// Bytes of a `RequestHeader`.
+pub(super) const HEADER_BYTES: usize = 8;
+
 /// How the connection goes on after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -42,7 +45,10 @@ impl State {
             }
             let (frame, taken) = match split_frame(rest, self.limits.frame_bytes_max) {
                 Frame::Whole(frame, taken) => (frame, taken),
-                Frame::Partial => break,
+                Frame::Partial => {
+                    self.announced(io, conn, rest);
+                    break;
+                }
                 Frame::BadLength(length) => {
                     self.refuse_length(io, conn, length);
                     break;
@@ -122,22 +128,37 @@ impl State {
                 self.no_sasl(io, conn, header.xid);
                 Flow::Next
             }
+            _ if !is_read(op) && !is_ordered(op) => self.unimplemented(io, conn, &header),
+            _ if frame.len() > self.limits.large_request_bytes => {
+                self.large_request(io, conn, op, &header, frame)
+            }
             _ if is_read(op) => {
-                self.received(conn);
-                let now_ns = io.now_ns();
-                if conn.pending.is_empty() {
-                    self.answer(io, conn, op, header.xid, body, now_ns);
-                } else {
-                    conn.pending.push_back(Pending::Held(frame.into(), now_ns));
-                    conn.held += 1;
-                    conn.held_bytes += frame.len();
-                    self.held += 1;
-                    self.metrics.change(Gauge::Outstanding, 1);
-                }
+                self.read(io, conn, op, &header, frame);
                 Flow::Next
             }
-            _ if is_ordered(op) => self.forward_request(io, conn, &header, body),
-            _ => self.unimplemented(io, conn, &header),
+            _ => self.forward_request(io, conn, &header, body, 0),
+        }
+    }
+
+    /// A read: answered at once, or held behind the write before it.
+    pub(super) fn read<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        op: OpCode,
+        header: &RequestHeader,
+        frame: &[u8],
+    ) {
+        self.received(conn);
+        let now_ns = io.now_ns();
+        if conn.pending.is_empty() {
+            self.answer(io, conn, op, header.xid, &frame[HEADER_BYTES..], now_ns);
+        } else {
+            conn.pending.push_back(Pending::Held(frame.into(), now_ns));
+            conn.held += 1;
+            conn.held_bytes += frame.len();
+            self.held += 1;
+            self.metrics.change(Gauge::Outstanding, 1);
         }
     }
 
@@ -146,12 +167,13 @@ impl State {
         self.metrics.count(Counter::PacketsReceived);
     }
 
-    fn forward_request<I: Io>(
+    pub(super) fn forward_request<I: Io>(
         &mut self,
         io: &mut I,
         conn: &mut Conn,
         header: &RequestHeader,
         body: &[u8],
+        large_bytes: u32,
     ) -> Flow {
         let message = Request {
             kind: RequestKind::Client,
@@ -169,7 +191,8 @@ impl State {
         }
         self.received(conn);
         let since_ns = io.now_ns();
-        conn.pending.push_back(Pending::Ordered { cxid: header.xid, op: header.op_raw, since_ns });
+        let (cxid, op) = (header.xid, header.op_raw);
+        conn.pending.push_back(Pending::Ordered { cxid, op, since_ns, large_bytes });
         self.metrics.change(Gauge::Outstanding, 1);
         Flow::Next
     }
@@ -233,6 +256,9 @@ impl State {
             let Ok(header) = RequestHeader::decode(&mut d) else { continue };
             if let Some(op) = OpCode::from_i32(header.op_raw) {
                 self.answer(io, conn, op, header.xid, d.remaining(), since_ns);
+            }
+            if frame.len() > self.limits.large_request_bytes {
+                self.links.admission.end_large(frame.len());
             }
         }
     }

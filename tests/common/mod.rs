@@ -144,6 +144,15 @@ impl Drop for Server {
     }
 }
 
+/// Waits until `done`, and fails after a minute.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// One frame from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {

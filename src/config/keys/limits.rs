@@ -40,8 +40,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Bytes that all large requests in flight may take together; one beyond that closes its \
          connection.",
-    )
-    .not_yet("the limit on large requests; jute.maxbuffer limits each"),
+    ),
     Key::honoured(
         "largeRequestThreshold",
         "-1",
@@ -51,9 +50,8 @@ pub const LIMITS: &[Key] = &[
             unit: "bytes",
             set: |c, v| c.large_request_threshold_bytes = v,
         },
-        "Length above which a request counts as large; -1 counts none.",
-    )
-    .not_yet("the limit on large requests; jute.maxbuffer limits each"),
+        "Length above which a request counts as large; -1 and 0 count none.",
+    ),
     Key::honoured(
         "requestThrottleLimit",
         "0",
@@ -128,7 +126,6 @@ pub const LIMITS: &[Key] = &[
         },
         "Size of the token bucket that limits the rate of new sessions; 0 is off.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_tokens"]),
     Key::honoured(
         "connectionTokenFillTime",
@@ -141,7 +138,6 @@ pub const LIMITS: &[Key] = &[
         },
         "Time between fills of the token bucket.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_fill_time"]),
     Key::honoured(
         "connectionTokenFillCount",
@@ -154,7 +150,6 @@ pub const LIMITS: &[Key] = &[
         },
         "Tokens a fill.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_fill_count"]),
     Key::honoured(
         "connectionFreezeTime",
@@ -168,7 +163,6 @@ pub const LIMITS: &[Key] = &[
         "Time between changes of the probability that a connection is dropped; -1 drops by \
          tokens alone.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_freeze_time"]),
     Key::honoured(
         "connectionDropIncrease",
@@ -176,7 +170,6 @@ pub const LIMITS: &[Key] = &[
         Kind::Ratio(|c, v| c.connection_drop_increase = v),
         "What a connection without a token adds to the probability of a drop.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_drop_increase"]),
     Key::honoured(
         "connectionDropDecrease",
@@ -184,7 +177,6 @@ pub const LIMITS: &[Key] = &[
         Kind::Ratio(|c, v| c.connection_drop_decrease = v),
         "What a spell with enough tokens takes from the probability of a drop.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_drop_decrease"]),
     Key::honoured(
         "connectionDecreaseRatio",
@@ -192,15 +184,13 @@ pub const LIMITS: &[Key] = &[
         Kind::Ratio(|c, v| c.connection_decrease_ratio = v),
         "Share of the bucket that must be full for the probability of a drop to fall.",
     )
-    .not_yet("the connection throttle")
     .also(&["connection_throttle_decrease_ratio"]),
     Key::honoured(
         "connection_throttle_weight_enabled",
         "false",
         Kind::Bool(|c, v| c.connection_throttle_weight_enabled = v),
         "Takes more tokens for a new session than for a renewed one.",
-    )
-    .not_yet("the connection throttle"),
+    ),
     Key::honoured(
         "connection_throttle_global_session_weight",
         "3",
@@ -211,8 +201,7 @@ pub const LIMITS: &[Key] = &[
             set: |c, v| c.connection_throttle_global_session_weight = v as u32,
         },
         "Tokens for a new session.",
-    )
-    .not_yet("the connection throttle"),
+    ),
     Key::honoured(
         "connection_throttle_renew_session_weight",
         "2",
@@ -223,8 +212,7 @@ pub const LIMITS: &[Key] = &[
             set: |c, v| c.connection_throttle_renew_session_weight = v as u32,
         },
         "Tokens for a renewed session.",
-    )
-    .not_yet("the connection throttle"),
+    ),
     Key::ignored(
         "connection_throttle_local_session_weight",
         "Tokens for a local session.",

@@ -56,15 +56,13 @@ pub const PORTS: &[Key] = &[
             set: |c, v| c.max_cnxns = v.max(0) as u32,
         },
         "How many connections the server takes in all; 0 is unlimited.",
-    )
-    .not_yet("a limit on all connections together"),
+    ),
     Key::honoured(
         "clientTcpKeepAlive",
         "false",
         Kind::Bool(|c, v| c.client_tcp_keep_alive = v),
         "Sets TCP keep-alive on client connections.",
-    )
-    .not_yet("TCP keep-alive"),
+    ),
     Key::honoured(
         "nio.sessionlessCnxnTimeout",
         "10000",

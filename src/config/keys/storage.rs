@@ -36,8 +36,7 @@ pub const DIRECTORIES: &[Key] = &[
         "true",
         Kind::Bool(|c, v| c.data_dir_autocreate = v),
         "Makes missing directories instead of refusing to start.",
-    )
-    .not_yet("missing directories are always made"),
+    ),
 ];
 
 /// Log and snapshots.
@@ -59,8 +58,7 @@ pub const STORAGE: &[Key] = &[
             set: |c, v| c.fsync_warning_threshold_ms = v as u64,
         },
         "Log writes that take longer are reported in the server's log and counted.",
-    )
-    .not_yet("reports of slow log writes"),
+    ),
     Key::honoured(
         "preAllocSize",
         "65536",

@@ -1,0 +1,110 @@
+//! When a connection is read and when it is not: the bounds at which it is paused, and what makes it go on; and the
+//! deadlines of connections.
+
+use crate::metrics::Counter;
+use crate::reactor::{ConnId, Io};
+
+use super::State;
+use super::conn::{Conn, Phase};
+
+/// How often a shard looks at its deadlines.
+const TICK_NS: u64 = 100_000_000;
+
+impl State {
+    /// Goes on with connections that waited for room in the lane.
+    pub(super) fn unstall<I: Io>(&mut self, io: &mut I) {
+        while let Some(message) = self.lost.last().copied() {
+            if !self.forward(&message) {
+                return;
+            }
+            self.lost.pop();
+        }
+        if self.stalled.is_empty() || self.lane.is_full() {
+            return;
+        }
+        for id in std::mem::take(&mut self.stalled) {
+            if let Some(conn) = self.get_mut(id) {
+                conn.stalled = false;
+            }
+            self.try_resume(io, id);
+        }
+    }
+
+    /// Goes on reading a connection whose output, or whose way to the core, had been full.
+    pub(super) fn try_resume<I: Io>(&mut self, io: &mut I, id: ConnId) {
+        let Some(mut conn) = self.take(id) else { return };
+        self.read_on(io, &mut conn);
+        self.put_back(conn);
+    }
+
+    /// Works through what a paused connection had sent and reads its socket again, if nothing is in the way any more.
+    pub(super) fn read_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if conn.paused && !conn.stalled && !self.congested(io, conn) {
+            conn.paused = false;
+            self.input(io, conn);
+            if !conn.paused && conn.phase != Phase::Closing {
+                io.resume(conn.id);
+            }
+        }
+    }
+
+    /// Whether the connection has reached a bound at which it is no longer read.
+    pub(super) fn congested<I: Io>(&self, io: &I, conn: &Conn) -> bool {
+        io.backlog(conn.id) > self.limits.output_pause_bytes
+            || conn.pending.len() >= self.limits.pending_max
+            || conn.held >= self.limits.held_max
+            || conn.held_bytes >= self.limits.held_bytes_max
+            // Nothing is taken from the input until the core has attached the connection.
+            || conn.phase == Phase::Connecting && conn.input.len() > self.limits.frame_bytes_max
+    }
+
+    pub(super) fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if !conn.paused {
+            self.metrics.count(match conn.stalled {
+                true => Counter::PausedLane,
+                false => Counter::PausedOutput,
+            });
+            conn.paused = true;
+            io.pause(conn.id);
+        }
+    }
+
+    /// Deadlines: handshakes, and sessions whose sockets we chose not to read count as heard (R9).
+    pub(super) fn tick<I: Io>(&mut self, io: &mut I) {
+        let now_ns = io.now_ns();
+        if now_ns < self.next_tick_ns {
+            return;
+        }
+        self.next_tick_ns = now_ns + TICK_NS;
+        let now_ms = now_ns / 1_000_000;
+        let mut stuck = Vec::new();
+        for conn in self.conns.iter_mut().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
+            self.links.heard.touch(conn.slot, now_ms);
+            if conn.reads_nothing(io.backlog(conn.id), self.limits.output_pause_bytes, now_ns) {
+                stuck.push(conn.id);
+            }
+        }
+        for id in stuck {
+            self.close_slow_reader(io, id);
+        }
+        while let Some(&id) = self.shaking_hands.front() {
+            let late = self.limits.handshake_timeout_ms * 1_000_000;
+            match self.get_mut(id) {
+                Some(c) if c.phase == Phase::Handshake => {
+                    if now_ns.saturating_sub(c.accepted_ns) < late {
+                        break;
+                    }
+                    c.phase = Phase::Closing;
+                    let peer = c.peer;
+                    io.close(id, false);
+                    self.complain(
+                        Counter::SessionlessExpired,
+                        format_args!("closed {peer}: no handshake within {} ms", late / 1_000_000),
+                    );
+                }
+                _ => {}
+            }
+            self.shaking_hands.pop_front();
+        }
+    }
+}
