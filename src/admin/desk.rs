@@ -13,7 +13,7 @@ use crate::lanes::Mailbox;
 use crate::metrics::{self, Registry};
 use crate::protocol::EphemeralType;
 use crate::reactor::{ConnId, Waker};
-use crate::tree::Tree;
+use crate::tree::{Tree, Walker};
 
 /// Words that may wait for the desk; one more is answered with nothing and its connection closed.
 const WAITING_MAX: usize = 1024;
@@ -279,13 +279,15 @@ impl Clerk {
     /// Ephemerals at a published zxid; sessions that are not committed there are left out.
     fn committed_sessions(&mut self, view: &mut ServerView) {
         // A reader of its own for each answer: one that is kept and reads nothing would keep the core from freeing.
-        let Ok(reader) = self.tree.background_reader() else { return };
+        let Ok(mut reader) = self.tree.background_reader() else { return };
         let pin = reader.pin();
         let known: std::collections::HashSet<i64> =
             reader.sessions_at(&pin).map(|(id, _)| id).collect();
         view.sessions.retain(|s| known.contains(&s.id));
         let mut by_session: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-        for node in reader.walk(&pin) {
+        // Not `walk`: on a large tree this takes long, and the reader has to quiesce meanwhile.
+        let mut walker = Walker::new(&pin);
+        while let Some(node) = walker.next(&mut reader) {
             if node.kind() == EphemeralType::Normal {
                 by_session.entry(node.raw_owner()).or_default().push(node.path());
             }

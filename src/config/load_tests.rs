@@ -115,6 +115,7 @@ fn every_key_with_a_value_changes_the_config() {
         "ringkeeper.busyPollUs=9",
         "ringkeeper.outputPauseBytes=9999",
         "ringkeeper.outputLimitBytes=9999999",
+        "ringkeeper.retainedBytesMax=9999999",
         "ringkeeper.watchesPerConnectionMax=9",
         "reconfigEnabled=true",
         "readonlymode.enabled=true",

@@ -168,6 +168,8 @@ pub struct Config {
     pub output_pause_bytes: u64,
     /// Unsent bytes of a connection at which it is closed.
     pub output_limit_bytes: u64,
+    /// Bytes of old versions that wait for readers at which no more writes are taken.
+    pub retained_bytes_max: u64,
     /// Watches one connection may hold; 0 is unlimited.
     pub watches_per_connection_max: u64,
 }
@@ -262,6 +264,7 @@ impl Default for Config {
             busy_poll_us: 0,
             output_pause_bytes: 1 << 20,
             output_limit_bytes: 64 << 20,
+            retained_bytes_max: 128 << 20,
             watches_per_connection_max: 0,
         }
     }

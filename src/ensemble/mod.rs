@@ -80,6 +80,9 @@ pub struct CoreConfig {
     /// Transaction bytes of a batch in the making at which requests stay in their lanes. Together with one transaction
     /// no more than the spare segments take, or the batch could never be written.
     pub batch_bytes_max: usize,
+    /// Bytes of old versions that wait for shards ([`crate::tree::Retained`], without what pins keep) at which requests
+    /// stay in their lanes.
+    pub retained_bytes_max: usize,
     /// A log write that takes longer ends the process: better gone than holding its clients on a hung disk.
     pub log_write_limit_ns: u64,
     /// A log write that takes longer is reported (`fsync.warningthresholdms`).
@@ -123,6 +126,8 @@ const BATCH_ENTRIES_BYTES_MAX: usize = 8 << 20;
 const ROOM_AHEAD_BYTES: usize = 4 << 20;
 /// How often the core looks at its deadlines.
 const TICK_NS: u64 = 100_000_000;
+/// How often it looks whether readers have let go of old versions that are at their bound.
+const EASE_NS: u64 = 1_000_000;
 
 /// The ensemble core. See the module's documentation.
 pub struct EnsembleCore {
@@ -160,6 +165,8 @@ pub struct EnsembleCore {
     turn: usize,
     /// Bytes of the oldest batch of each lane that were taken before there was no more room.
     taken: Vec<usize>,
+    /// Old versions have reached their bound.
+    crowded: bool,
 }
 
 impl EnsembleCore {
@@ -195,6 +202,7 @@ impl EnsembleCore {
             digests: VecDeque::new(),
             turn: 0,
             taken,
+            crowded: false,
         }
     }
 
@@ -253,10 +261,8 @@ impl EnsembleCore {
         self.publish(io);
         self.seal(io);
         self.reclaim();
-        match held {
-            Some(turn) => turn,
-            None => Turn::Idle { deadline_ns: Some(self.next_tick_ns) },
-        }
+        let deadline_ns = Some(self.ease(io));
+        held.unwrap_or(Turn::Idle { deadline_ns })
     }
 
     /// Whether the thread may sleep: no request waits that could be taken. (One that waits for room is taken when a
@@ -294,11 +300,34 @@ impl EnsembleCore {
     }
 
     fn has_room(&mut self) -> bool {
-        self.building.txns.bytes() < self.config.batch_bytes_max
+        !self.is_crowded()
+            && self.building.txns.bytes() < self.config.batch_bytes_max
             && self.building.count < BATCH_TXNS_MAX
             && self.building.entries.len() < BATCH_ENTRIES_BYTES_MAX
             && self.in_flight.len() <= IN_FLIGHT_MAX
             && self.log_has_room() != Room::Soon
+    }
+
+    /// Whether old versions take all the memory they may. What pins keep does not count: it is bounded by the tree.
+    fn is_crowded(&self) -> bool {
+        let retained = self.tree.retained_bytes();
+        retained.superseded_bytes + retained.unlinked_bytes >= self.config.retained_bytes_max
+    }
+
+    /// When to step again. While old versions are at their bound, soon: nobody tells the core that a reader has moved.
+    /// Shards that sleep are woken, for what they were not told of they have not moved past either.
+    fn ease<I: Io>(&mut self, io: &mut I) -> u64 {
+        let is_crowded = self.is_crowded();
+        let was_crowded = std::mem::replace(&mut self.crowded, is_crowded);
+        if !self.crowded {
+            return self.next_tick_ns;
+        }
+        if !was_crowded {
+            self.metrics.count(Counter::PausedVersions);
+            self.show();
+        }
+        self.shards.iter().filter_map(|s| s.waker.as_ref()).for_each(|waker| io.wake(waker));
+        self.next_tick_ns.min(io.now_ns() + EASE_NS)
     }
 
     /// Whether the log takes what is in the making, and a good deal more.
@@ -410,6 +439,10 @@ impl EnsembleCore {
         self.metrics.set(Gauge::Ephemerals, self.tree.ephemerals_count() as i64);
         self.metrics.set(Gauge::DataSize, self.tree.approximate_data_size() as i64);
         self.metrics.set(Gauge::Sessions, self.registry.len() as i64);
+        let retained = self.tree.retained_bytes();
+        self.metrics.set(Gauge::TreeSuperseded, retained.superseded_bytes as i64);
+        self.metrics.set(Gauge::TreePinned, retained.pinned_bytes as i64);
+        self.metrics.set(Gauge::TreeUnlinked, retained.unlinked_bytes as i64);
     }
 
     /// Publishes what is durable, oldest first, as far as the commit ring has room.

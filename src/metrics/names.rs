@@ -75,6 +75,7 @@ named! {
         PausedOutput "paused_output" "Times a connection was not read because it did not read."
         PausedOutstanding "paused_outstanding" "Times reading paused for too many outstanding requests."
         PausedLane "paused_lane" "Times reading paused because the way to the core was full."
+        PausedVersions "paused_versions" "Times the core took no requests because old versions had reached their bound."
         LostWakes "lost_wakes" "Sleeps ended by the safety timer with work waiting."
         WatchEvents "watch_events" "Watch events sent."
         LogWrites "log_writes" "Writes to the log."
@@ -93,6 +94,9 @@ named! {
         DataSize "approximate_data_size" "Bytes of paths and data."
         Sessions "global_sessions" "Live sessions."
         LastZxid "last_zxid" "The last transaction published."
+        TreeSuperseded "tree_superseded_bytes" "Bytes replaced or deleted that a shard may still read."
+        TreePinned "tree_pinned_bytes" "Bytes replaced or deleted that a snapshot or a long answer keeps."
+        TreeUnlinked "tree_unlinked_bytes" "Bytes out of the tree that a reading thread has yet to let go of."
         OutputBacklog "output_backlog_bytes" "Bytes appended to connections and not yet sent."
     }
 }

@@ -416,6 +416,7 @@ fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConfig, ServerE
         container_max_never_used_ms: config.container_max_never_used_interval_ms as i64,
         txn_bytes_max: plan::txn_bytes_max(config),
         batch_bytes_max: plan::batch_bytes_max(config),
+        retained_bytes_max: config.retained_bytes_max as usize,
         log_write_limit_ns: LOG_WRITE_LIMIT_NS,
         log_write_warning_ns: config.fsync_warning_threshold_ms * 1_000_000,
     })

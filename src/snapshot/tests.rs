@@ -107,6 +107,56 @@ fn what_was_written_is_loaded_to_the_last_byte() {
     assert_eq!(everything(&loaded), everything(&first));
 }
 
+/// A snapshot that is being written keeps what its zxid needs and nothing else: while it compresses, writes and waits,
+/// what has come and gone since is freed.
+#[test]
+fn garbage_is_freed_while_a_block_is_being_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut tree = grown();
+    let mut random = 1u64;
+    for n in 0..40 {
+        let mut byte = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 56) as u8
+        };
+        let data: Vec<u8> = (0..100_000).map(|_| byte()).collect();
+        let zxid = tree.published() + 1;
+        create(&mut tree, zxid, &format!("/large{n}"), Some(&data), 0);
+        tree.publish(zxid);
+    }
+    while tree.reclaim(1000) > 0 {}
+    let (shared, stop) = (tree.shared(), AtomicBool::new(false));
+    // A second of pause after the first megabyte, and another after each.
+    let slow = WriteOptions { bytes_per_s_max: 1 << 20, ..options() };
+    let pinned = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut reader = shared.background_reader().expect("a slot");
+            let pin = reader.pin();
+            pinned.wait();
+            write(&mut reader, &pin, dir.path(), &slow, &stop)
+        });
+        pinned.wait();
+        // So many goes of which each frees what it has replaced: longer than a walk from block to block.
+        let mut freed = 0;
+        while freed < 2000 {
+            let zxid = tree.published() + 1;
+            tree.set_data(zxid, 1, "/large0", Some(&[7; 90_000]), 1).expect("sets");
+            tree.publish(zxid);
+            while tree.reclaim(1000) > 0 {}
+            let kept = tree.retained_bytes();
+            freed = if kept.unlinked_bytes == 0 { freed + 1 } else { 0 };
+            assert!(kept.superseded_bytes < 100_000, "{kept:?}");
+            assert!(kept.pinned_bytes < 41 * 110_000, "one version of a znode: {kept:?}");
+            assert!(!writer.is_finished(), "what was replaced was not freed while it wrote");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(writer.join().expect("no panic").is_err(), "told to stop");
+    });
+    while tree.reclaim(1000) > 0 {}
+    assert_eq!(tree.retained_bytes(), tree::Retained::default());
+}
+
 #[test]
 fn it_is_of_the_pinned_zxid_whatever_happens_meanwhile() {
     let dir = tempfile::tempdir().expect("a directory");

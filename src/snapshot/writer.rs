@@ -37,8 +37,8 @@ const ITEMS_PER_BLOCK: usize = 8192;
 
 /// Writes the state at `pin` into `dir` as `snapshot.<zxid>`: beside first, then synced, renamed,
 /// and the directory synced. Meant for a thread of its own, with a reader of its own
-/// ([`crate::tree::Tree::background_reader`]), which quiesces between any two znodes. Once `stop`
-/// is set it gives up.
+/// ([`crate::tree::Tree::background_reader`]), which quiesces between any two znodes and is parked
+/// while a block is compressed and written. Once `stop` is set it gives up.
 pub fn write(
     reader: &mut Reader,
     pin: &Pin,
@@ -84,9 +84,12 @@ fn write_as(
         staging: Vec::new(),
     };
     let sessions: Vec<(i64, i32)> = reader.sessions_at(pin).collect();
-    writing.sessions(sessions)?;
-    writing.nodes(reader, pin)?;
-    writing.finish(&dir.join(name))
+    reader.while_parked(|| writing.sessions(sessions))?;
+    let acls = writing.nodes(reader, pin)?;
+    reader.while_parked(|| {
+        writing.acls(&acls)?;
+        writing.finish(&dir.join(name))
+    })
 }
 
 struct Writing<'a> {
@@ -158,7 +161,8 @@ impl Writing<'_> {
         Ok(())
     }
 
-    fn nodes(&mut self, reader: &mut Reader, pin: &Pin) -> Result<(), SnapshotError> {
+    /// Returns the ACL lists that the znodes refer to.
+    fn nodes(&mut self, reader: &mut Reader, pin: &Pin) -> Result<Vec<Vec<Acl>>, SnapshotError> {
         let mut walker = Walker::new(pin);
         let mut ancestors = Ancestors { path: String::new(), line: Vec::new() };
         let mut acls = Acls::default();
@@ -172,9 +176,12 @@ impl Writing<'_> {
                 return Err(SnapshotError::TooLarge { path, bytes, limit });
             }
             // A large znode gets a block of its own rather than a huge one together.
-            if block.bytes() + bytes > self.options.block_bytes.saturating_mul(2) {
-                self.flush(&mut block)?;
-            }
+            let node = if block.bytes() + bytes > self.options.block_bytes.saturating_mul(2) {
+                reader.while_parked(|| self.flush(&mut block))?;
+                walker.again(reader).expect("the pin keeps the znode")
+            } else {
+                node
+            };
             let stat = node.stat_persisted();
             let digest = digest_of(&ancestors.path, node.data(), &stat, &mut scratch);
             self.info.digest = self.info.digest.wrapping_add(digest);
@@ -189,11 +196,11 @@ impl Writing<'_> {
             }
             ordinal += 1;
             if block.bytes() >= self.options.block_bytes {
-                self.flush(&mut block)?;
+                reader.while_parked(|| self.flush(&mut block))?;
             }
         }
-        self.flush(&mut block)?;
-        self.acls(&acls.lists)
+        reader.while_parked(|| self.flush(&mut block))?;
+        Ok(acls.lists)
     }
 
     fn flush(&mut self, block: &mut NodesBlock) -> Result<(), SnapshotError> {

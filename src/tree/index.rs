@@ -195,6 +195,16 @@ unsafe fn cells<'a>(directory: Directory) -> &'a [AtomicPtr<AtomicU64>] {
     unsafe { std::slice::from_raw_parts(first.cast_const(), 1 << depth(directory)) }
 }
 
+/// What a segment takes of memory, in bytes.
+pub(super) fn segment_bytes(segment: Segment) -> usize {
+    segment_layout(units(segment)).size()
+}
+
+/// What a directory takes of memory, in bytes.
+pub(super) fn directory_bytes(directory: Directory) -> usize {
+    directory_layout(depth(directory)).size()
+}
+
 /// # Safety
 /// Nobody holds or can reach `segment` any more.
 pub(super) unsafe fn free_segment(segment: Segment) {

@@ -42,6 +42,7 @@ pub use acl::AclId;
 pub use load::LoadNode;
 pub use quota::{StatsTrack, stats_path};
 pub use reader::{Listing, Pin, Reader, Walker};
+pub use reclaim::Retained;
 pub use sessions::SessionInfo;
 pub use state::{Create, Created, Deleted};
 pub use undo::Mark;

@@ -182,7 +182,7 @@ impl State {
     fn write_stats(&mut self, tree: &Tree, zxid: Zxid, stats: &str, track: &StatsTrack) {
         if let Some(node) = self.find(tree, stats) {
             let head = VersionHead { zxid, ..*node.head() };
-            self.change_data(stats, node, head, Some(track.to_string().as_bytes()));
+            self.change_data(tree, stats, node, head, Some(track.to_string().as_bytes()));
         }
     }
 }

@@ -94,6 +94,14 @@ impl Reader {
         }
     }
 
+    /// Does something that may take long, parked: a disk, a compression, another thread.
+    pub fn while_parked<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.park();
+        let done = work();
+        self.unpark();
+        done
+    }
+
     fn check_online(&self) {
         assert!(!self.parked, "a parked reader read the tree; it must unpark first");
     }
@@ -252,6 +260,14 @@ impl<'p> Walker<'p> {
             self.next = index.map_or(Next::Nothing, Next::Behind);
             reader.tree.node_at(index?, at)
         }
+    }
+
+    /// The znode that [`Walker::next`] returned last, for a reader that has quiesced or parked since.
+    pub fn again<'r>(&self, reader: &'r Reader) -> Option<Node<'r>> {
+        reader.check_pin(self.pin);
+        let Next::Behind(index) = self.next else { return None };
+        // SAFETY: as in `next`.
+        unsafe { reader.tree.node_at(index, self.pin.zxid) }
     }
 }
 

@@ -6,7 +6,6 @@
 //! pin is set aside with it, and looked at again when the pin goes; everything else passes it by, so a
 //! pin of minutes costs at most one old version a node.
 
-use super::Tree;
 use super::index::{self, Directory, Segment};
 use super::queue::BlockQueue;
 use super::slab::NIL;
@@ -14,6 +13,7 @@ use super::slots::Slots;
 use super::state::State;
 use super::undo::{Change, What};
 use super::version::{ChildrenVersion, Link, Version};
+use super::{Tree, sessions};
 use crate::protocol::{Acl, Zxid};
 use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
@@ -35,6 +35,26 @@ pub(super) enum Garbage {
 unsafe impl Send for Garbage {}
 
 impl Garbage {
+    /// What it takes of memory, its place in the queue included.
+    ///
+    /// # Safety
+    /// It has not been freed.
+    unsafe fn bytes(self, tree: &Tree) -> usize {
+        // SAFETY: the caller's.
+        let own = unsafe {
+            match self {
+                Garbage::Version(version) => version.as_ref().bytes(),
+                Garbage::Children(_) => size_of::<ChildrenVersion>(),
+                Garbage::Node(index) => tree.nodes.get(index).bytes(),
+                Garbage::Session(_) => sessions::SLOT_BYTES,
+                Garbage::Segment(segment) => index::segment_bytes(segment),
+                Garbage::Directory(directory) => index::directory_bytes(directory),
+                Garbage::Acl(_, list) => list.as_ref().capacity() * size_of::<Acl>(),
+            }
+        };
+        own + size_of::<(u64, Garbage)>()
+    }
+
     /// Frees what takes memory of its own; slots stay with their slabs.
     ///
     /// # Safety
@@ -73,8 +93,74 @@ enum Kept {
 // SAFETY: as for `Garbage`.
 unsafe impl Send for Held {}
 
+impl Kept {
+    /// What it takes of memory. It is linked.
+    fn bytes(self, tree: &Tree) -> usize {
+        // SAFETY: this is the writer, and what is kept is linked.
+        unsafe {
+            match self {
+                Kept::Version { link, .. } => link.as_ref().bytes(),
+                Kept::Children { .. } => size_of::<ChildrenVersion>(),
+                Kept::Node { node } => tree.nodes.get(node).bytes(),
+                Kept::Session { .. } => sessions::SLOT_BYTES,
+            }
+        }
+    }
+}
+
+/// What `change`, which has been made, has replaced or deleted, in bytes.
+pub(super) fn superseded_bytes(tree: &Tree, change: What) -> usize {
+    last_of(tree, change).map_or(0, |kept| kept.bytes(tree))
+}
+
+/// What `change` has replaced or deleted. It is linked still.
+fn last_of(tree: &Tree, change: What) -> Option<Kept> {
+    // SAFETY: this is the writer; a new link is linked, and a dead node stays until its chains are empty.
+    unsafe {
+        Some(match change {
+            What::Created { .. } | What::SessionOpened { .. } => return None,
+            What::Data { node, new } => {
+                let link = NonNull::new(new.as_ref().prev.load(Ordering::Relaxed))?;
+                Kept::Version { node, link }
+            }
+            What::Children { node, new } => {
+                let link = NonNull::new(new.as_ref().prev.load(Ordering::Relaxed))?;
+                Kept::Children { node, link }
+            }
+            What::LastData { node } => {
+                let link = NonNull::new(tree.nodes.get(node).newest.load(Ordering::Relaxed))?;
+                Kept::Version { node, link }
+            }
+            What::LastChildren { node } => {
+                let link = NonNull::new(tree.nodes.get(node).children.load(Ordering::Relaxed))?;
+                Kept::Children { node, link }
+            }
+            What::Died { node } => Kept::Node { node },
+            What::SessionClosed { slot } => Kept::Session { slot },
+        })
+    }
+}
+
+/// Memory that holds nothing newest, in bytes: what reading threads have yet to let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retained {
+    /// Replaced or deleted, and linked still: a reader may be at a zxid before that. The list of changes is counted
+    /// here as well. Without what pins keep.
+    pub superseded_bytes: usize,
+    /// Kept by pins: of each znode one version a pin at the most, so no more than the tree had at the pin.
+    pub pinned_bytes: usize,
+    /// Unlinked, and not free before every reader has passed a quiescent point.
+    pub unlinked_bytes: usize,
+}
+
 /// What is on its way out.
 pub(super) struct Bin {
+    /// What was replaced or deleted and is linked still, what pins keep included.
+    pub superseded_bytes: usize,
+    /// Of that, what pins keep, or have kept until just now.
+    pinned_bytes: usize,
+    /// What `limbo` takes.
+    unlinked_bytes: usize,
     /// By the pin that keeps it.
     held: BTreeMap<Zxid, BlockQueue<Held>>,
     /// What a pin kept that is gone.
@@ -90,6 +176,9 @@ pub(super) struct Bin {
 impl Bin {
     pub(super) fn new() -> Self {
         Self {
+            superseded_bytes: 0,
+            pinned_bytes: 0,
+            unlinked_bytes: 0,
             held: BTreeMap::new(),
             released: VecDeque::new(),
             limbo: BlockQueue::new(),
@@ -100,6 +189,8 @@ impl Bin {
 
     /// Takes something unlinked.
     pub(super) fn discard(&mut self, tree: &Tree, garbage: Garbage) {
+        // SAFETY: it is freed only by `State::free`.
+        self.unlinked_bytes += unsafe { garbage.bytes(tree) };
         self.limbo_epoch = tree.slots.next_epoch();
         self.limbo.push_back((self.limbo_epoch, garbage));
     }
@@ -111,7 +202,8 @@ impl Bin {
         (pin >= start).then_some(pin)
     }
 
-    fn hold(&mut self, pin: Zxid, held: Held) {
+    fn hold(&mut self, tree: &Tree, pin: Zxid, held: Held) {
+        self.pinned_bytes += held.what.bytes(tree);
         self.held.entry(pin).or_insert_with(BlockQueue::new).push_back(held);
     }
 
@@ -132,7 +224,8 @@ impl Bin {
         }
     }
 
-    fn release_later(&mut self, held: Held) {
+    fn release_later(&mut self, tree: &Tree, held: Held) {
+        self.pinned_bytes += held.what.bytes(tree);
         if self.released.is_empty() {
             self.released.push_back(BlockQueue::new());
         }
@@ -143,6 +236,16 @@ impl Bin {
 
     fn is_empty(&self) -> bool {
         self.limbo.len() == 0 && self.released.is_empty() && self.held.is_empty()
+    }
+
+    /// What all this takes of memory. `changes`: how many changes wait to be reclaimed.
+    pub(super) fn retained(&self, changes: usize) -> Retained {
+        Retained {
+            superseded_bytes: self.superseded_bytes - self.pinned_bytes
+                + changes * size_of::<Change>(),
+            pinned_bytes: self.pinned_bytes,
+            unlinked_bytes: self.unlinked_bytes,
+        }
     }
 
     /// How many things are replaced or deleted and not freed yet.
@@ -207,6 +310,7 @@ impl State {
             && let Some(held) = self.bin.next_released()
         {
             done += 1;
+            self.bin.pinned_bytes -= held.what.bytes(tree);
             // What cannot go yet is put behind; once round is enough for one call.
             if !self.settle(tree, held) {
                 break;
@@ -227,28 +331,15 @@ impl State {
 
     /// What a change replaced or deleted goes, or is kept by a pin.
     fn retire(&mut self, tree: &Tree, change: Change) {
-        let what = match change.what {
-            What::Created { .. } | What::SessionOpened { .. } => return,
-            What::Data { new, .. } => return self.retire_link(tree, change, new, Garbage::Version),
-            What::Children { new, .. } => {
-                return self.retire_link(tree, change, new, Garbage::Children);
+        match change.what {
+            What::Data { new, .. } => self.retire_link(tree, change, new, Garbage::Version),
+            What::Children { new, .. } => self.retire_link(tree, change, new, Garbage::Children),
+            what => {
+                if let Some(what) = last_of(tree, what) {
+                    self.settle(tree, Held { end: change.zxid, what });
+                }
             }
-            What::LastData { node } => {
-                // SAFETY: this is the writer; a dead node stays until its chains are empty.
-                let newest = unsafe { tree.nodes.get(node) }.newest.load(Ordering::Relaxed);
-                let Some(link) = NonNull::new(newest) else { return };
-                Kept::Version { node, link }
-            }
-            What::LastChildren { node } => {
-                // SAFETY: as above.
-                let newest = unsafe { tree.nodes.get(node) }.children.load(Ordering::Relaxed);
-                let Some(link) = NonNull::new(newest) else { return };
-                Kept::Children { node, link }
-            }
-            What::Died { node } => Kept::Node { node },
-            What::SessionClosed { slot } => Kept::Session { slot },
-        };
-        self.settle(tree, Held { end: change.zxid, what });
+        }
     }
 
     /// The link that `new` replaced: found behind it, no search needed. `new` cannot have gone, for
@@ -270,8 +361,9 @@ impl State {
         let old_link = unsafe { old.as_ref() };
         if let Some(pin) = self.bin.pin_in(old_link.zxid(), change.zxid) {
             let what = L::kept(change.what, old);
-            return self.bin.hold(pin, Held { end: change.zxid, what });
+            return self.bin.hold(tree, pin, Held { end: change.zxid, what });
         }
+        self.bin.superseded_bytes -= L::kept(change.what, old).bytes(tree);
         prev.store(old_link.prev().load(Ordering::Relaxed), Ordering::Release);
         self.bin.discard(tree, garbage(old));
     }
@@ -292,9 +384,13 @@ impl State {
     /// Unlinks something, or has a pin keep it. False if it has to wait for what hangs on it.
     fn settle(&mut self, tree: &Tree, held: Held) -> bool {
         if let Some(pin) = self.bin.pin_in(self.start(tree, held.what), held.end) {
-            self.bin.hold(pin, held);
+            self.bin.hold(tree, pin, held);
             return true;
         }
+        if let Kept::Node { node } = held.what {
+            return self.settle_node(tree, node, held);
+        }
+        self.bin.superseded_bytes -= held.what.bytes(tree);
         match held.what {
             Kept::Version { node, link } => {
                 // SAFETY: this is the writer; a node stays until its chains are empty.
@@ -308,7 +404,7 @@ impl State {
                 debug_assert!(found, "a kept version is linked");
                 self.bin.discard(tree, Garbage::Children(link));
             }
-            Kept::Node { node } => return self.settle_node(tree, node, held),
+            Kept::Node { .. } => {}
             Kept::Session { slot } => {
                 self.sessions.hide(&tree.sessions, slot);
                 self.bin.discard(tree, Garbage::Session(slot));
@@ -325,12 +421,13 @@ impl State {
             && node.children.load(Ordering::Relaxed).is_null()
             && node.first_child.load(Ordering::Relaxed) == NIL;
         if !bare {
-            self.bin.release_later(held);
+            self.bin.release_later(tree, held);
             return false;
         }
         let mut path = String::new();
         // SAFETY: as above.
         unsafe { tree.push_path(index, &mut path) };
+        self.bin.superseded_bytes -= held.what.bytes(tree);
         self.unlink_node(tree, index, &path);
         true
     }
@@ -353,6 +450,8 @@ impl State {
     }
 
     fn free(&mut self, tree: &Tree, garbage: Garbage) {
+        // SAFETY: it is freed at the end of this function.
+        self.bin.unlinked_bytes -= unsafe { garbage.bytes(tree) };
         match garbage {
             Garbage::Version(version) => {
                 // SAFETY: unlinked, and not freed before the end of this function.

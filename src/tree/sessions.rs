@@ -28,6 +28,9 @@ struct Slot {
 
 type Chunk = [Slot; CHUNK];
 
+/// What one life takes of memory, in bytes.
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+
 /// What readers see: all lives, in slots that never move.
 pub(super) struct SessionSlab {
     chunks: Box<[AtomicPtr<Chunk>]>,

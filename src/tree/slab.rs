@@ -133,6 +133,13 @@ impl RawNode {
         self.name.as_bytes()
     }
 
+    /// What a node that has died takes of memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let name = self.name.as_bytes().len();
+        let heap = if name > NAME_INLINE_BYTES { name } else { 0 };
+        size_of::<Self>() + size_of::<Fate>() + heap
+    }
+
     /// The last component of its path; empty for the root.
     pub(super) fn name(&self) -> &str {
         // SAFETY: names are made from `&str` alone.

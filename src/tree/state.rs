@@ -5,7 +5,7 @@ use super::acl::{AclId, AclWriter};
 use super::digest::{self, DigestStat};
 use super::owners::Owners;
 use super::queue::BlockQueue;
-use super::reclaim::{Bin, Garbage};
+use super::reclaim::{self, Bin, Garbage};
 use super::sessions::SessionWriter;
 use super::slab::{NEWEST, NIL, ROOT};
 use super::undo::{Change, What};
@@ -119,7 +119,8 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, zxid: Zxid, digest_before: i64, what: What) {
+    pub(super) fn push(&mut self, tree: &Tree, zxid: Zxid, digest_before: i64, what: What) {
+        self.bin.superseded_bytes += reclaim::superseded_bytes(tree, what);
         self.changes.push_back(Change { zxid, digest_before, what });
     }
 
@@ -230,7 +231,7 @@ impl State {
         let before = self.digest;
         let stat = DigestStat { czxid: c.zxid, pzxid: c.zxid, cversion: 0 };
         self.add_digest(c.path, version, stat);
-        self.push(c.zxid, before, What::Created { node: index });
+        self.push(tree, c.zxid, before, What::Created { node: index });
         self.change_children(tree, c.zxid, parent_path, parent, |children| {
             let cversion = match c.parent_cversion {
                 -1 => children.cversion.wrapping_add(1),
@@ -316,7 +317,7 @@ impl State {
         });
         raw.children.store(new.as_ptr(), Ordering::Release);
         debug_assert!(tree.nodes.used() > node.index());
-        self.push(zxid, before, What::Children { node: node.index(), new });
+        self.push(tree, zxid, before, What::Children { node: node.index(), new });
     }
 
     pub(super) fn delete(
@@ -338,12 +339,12 @@ impl State {
             children.count = children.count.saturating_sub(1);
             children.pzxid = children.pzxid.max(zxid);
         });
-        self.delete_node(zxid, path, node);
+        self.delete_node(tree, zxid, path, node);
         self.quota_deleted(tree, zxid, path, bytes);
         Ok(deleted)
     }
 
-    fn delete_node(&mut self, zxid: Zxid, path: &str, node: Node<'_>) {
+    fn delete_node(&mut self, tree: &Tree, zxid: Zxid, path: &str, node: Node<'_>) {
         let (raw, index) = (node.raw(), node.index());
         let before = self.digest;
         self.subtract_digest(path, node.version_link(), node.digest_stat());
@@ -352,11 +353,11 @@ impl State {
         self.data_bytes -= (path.len() + node.data_len()) as i64;
         raw.fate_or_new().death.store(zxid, Ordering::Release);
         // One entry for each thing to be unlinked, the node itself last.
-        self.push(zxid, before, What::LastData { node: index });
+        self.push(tree, zxid, before, What::LastData { node: index });
         if !raw.children.load(Ordering::Relaxed).is_null() {
-            self.push(zxid, before, What::LastChildren { node: index });
+            self.push(tree, zxid, before, What::LastChildren { node: index });
         }
-        self.push(zxid, before, What::Died { node: index });
+        self.push(tree, zxid, before, What::Died { node: index });
     }
 
     /// The parent of a child that is already gone still hears of its deletion (`DataTree.deleteNode`).
@@ -385,6 +386,7 @@ impl State {
     /// A new version of a znode's data half.
     pub(super) fn change_data(
         &mut self,
+        tree: &Tree,
         path: &str,
         node: Node<'_>,
         head: VersionHead,
@@ -398,7 +400,7 @@ impl State {
         self.add_digest(path, new, stat);
         self.data_bytes += data.map_or(0, <[u8]>::len) as i64 - node.data_len() as i64;
         raw.newest.store(new.as_ptr(), Ordering::Release);
-        self.push(head.zxid, before, What::Data { node: node.index(), new });
+        self.push(tree, head.zxid, before, What::Data { node: node.index(), new });
     }
 
     pub(super) fn set_data(
@@ -415,7 +417,7 @@ impl State {
         let node = self.find(tree, path).ok_or(TreeError::NoNode)?;
         let head = VersionHead { zxid, mzxid: zxid, mtime_ms: time_ms, version, ..*node.head() };
         let bytes_before = node.data_len();
-        self.change_data(path, node, head, data);
+        self.change_data(tree, path, node, head, data);
         let bytes = data.map_or(0, <[u8]>::len);
         self.quota_changed(tree, zxid, path, bytes as i64 - bytes_before as i64);
         Ok((self.renewed(tree, node).stat(), AclId(head.acl)))
@@ -438,7 +440,7 @@ impl State {
         self.check_zxid(zxid)?;
         let node = self.find(tree, path).ok_or(TreeError::NoNode)?;
         let head = VersionHead { zxid, acl: acl.0, aversion, ..*node.head() };
-        self.change_data(path, node, head, node.data());
+        self.change_data(tree, path, node, head, node.data());
         Ok(self.renewed(tree, node).stat())
     }
 
@@ -450,7 +452,7 @@ impl State {
             && self.check_zxid(zxid).is_ok()
         {
             let head = VersionHead { zxid, acl: acl.0, ..*node.head() };
-            self.change_data(path, node, head, node.data());
+            self.change_data(tree, path, node, head, node.data());
         }
     }
 
@@ -468,7 +470,7 @@ impl State {
         // One that lives gets the new time-out, as a new life.
         self.close_session(tree, zxid, id)?;
         let slot = self.sessions.create(&tree.sessions, zxid, id, timeout_ms)?;
-        self.push(zxid, self.digest, What::SessionOpened { slot });
+        self.push(tree, zxid, self.digest, What::SessionOpened { slot });
         Ok(())
     }
 
@@ -481,7 +483,7 @@ impl State {
         self.check_zxid(zxid)?;
         if let Some(slot) = self.sessions.slot_of(id) {
             self.sessions.close(&tree.sessions, zxid, slot);
-            self.push(zxid, self.digest, What::SessionClosed { slot });
+            self.push(tree, zxid, self.digest, What::SessionClosed { slot });
         }
         Ok(())
     }

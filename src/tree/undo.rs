@@ -1,7 +1,7 @@
 //! The queue of changes: popped from its newest end to undo what is not published, from its oldest to
 //! reclaim what nobody needs.
 
-use super::reclaim::Garbage;
+use super::reclaim::{self, Garbage};
 use super::slab::{ALIVE, NIL};
 use super::state::State;
 use super::version::{ChildrenVersion, Version};
@@ -86,6 +86,7 @@ impl State {
             return false;
         };
         self.changes.pop_back();
+        self.bin.superseded_bytes -= reclaim::superseded_bytes(tree, change.what);
         match change.what {
             What::Created { node } => self.undo_created(tree, node),
             What::Data { node, new } => self.undo_data(tree, node, new),

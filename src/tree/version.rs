@@ -105,6 +105,11 @@ impl Version {
         (self.head.data_len != NULL_DATA).then_some(self.head.data_len as usize)
     }
 
+    /// What it takes of memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        layout(self.len()).size()
+    }
+
     /// The length of the data, 0 if it is null.
     pub(super) fn data_len(&self) -> usize {
         self.len().unwrap_or(0)

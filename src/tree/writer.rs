@@ -5,7 +5,7 @@ use super::index::Index;
 use super::load::LoadNode;
 use super::owners::Owners;
 use super::queue::BlockQueue;
-use super::reclaim::Bin;
+use super::reclaim::{Bin, Retained};
 use super::sessions::{SessionInfo, SessionWriter};
 use super::slab::{NEWEST, NodeSlab};
 use super::slots::Slots;
@@ -278,6 +278,11 @@ impl TreeWriter {
     /// Changes and old versions that are kept: what can be undone, waits for readers, or is pinned.
     pub fn retained(&self) -> usize {
         self.state.changes.len() + self.state.bin.len()
+    }
+
+    /// The same in bytes. What [`TreeWriter::reclaim`] could free now is counted until it has.
+    pub fn retained_bytes(&self) -> Retained {
+        self.state.bin.retained(self.state.changes.len())
     }
 
     /// Before a snapshot is loaded: takes out the znodes of a fresh tree, the root excepted.

@@ -92,6 +92,20 @@ pub const OWN: &[Key] = &[
          reader.",
     ),
     Key::honoured(
+        "ringkeeper.retainedBytesMax",
+        "134217728",
+        Kind::Int {
+            min: 1 << 20,
+            max: 64 * INT_MAX,
+            unit: "bytes",
+            set: |c, v| c.retained_bytes_max = v as u64,
+        },
+        "Bytes of replaced and deleted znodes, kept until no reader can need them, at which no \
+         more writes are taken until it is less; reads go on. What a snapshot or a long answer \
+         keeps comes on top: at most one old version of each znode for each of them (one \
+         snapshot, one answer a shard).",
+    ),
+    Key::honoured(
         "ringkeeper.watchesPerConnectionMax",
         "0",
         Kind::Int {

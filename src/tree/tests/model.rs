@@ -5,7 +5,8 @@ use super::naive::{Naive, NaiveNode};
 use crate::protocol::{Acl, AclRef, EphemeralType, ErrorCode, ttl_owner};
 use crate::tree::apply::{ApplyError, Effect, apply};
 use crate::tree::{
-    Listing, Mark, Node, Pin, Reader, StatPersisted, TreeConfig, TreeError, TreeWriter, Walker, new,
+    Listing, Mark, Node, Pin, Reader, Retained, StatPersisted, TreeConfig, TreeError, TreeWriter,
+    Walker, new,
 };
 use crate::txn::{Txn, TxnHeader, TxnType};
 use proptest::prelude::*;
@@ -463,6 +464,7 @@ impl Harness {
         self.readers.clear();
         while self.tree.reclaim(7) > 0 {}
         assert_eq!(self.tree.retained(), 0);
+        assert_eq!(self.tree.retained_bytes(), Retained::default());
         let acls: BTreeSet<&Vec<Acl>> = self.state.nodes.values().map(|n| &n.acl).collect();
         let used = acls.iter().filter(|acl| ***acl != open_acl()).count();
         assert_eq!(self.tree.acl_count(), used + 1);

@@ -1,7 +1,9 @@
 //! Threads: one writer and readers that check that each read, listing and walk shows exactly one zxid.
 
 use crate::protocol::AclRef;
-use crate::tree::{AclId, Create, Node, Pin, Reader, TreeConfig, TreeWriter, Walker, new};
+use crate::tree::{
+    AclId, Create, Node, Pin, Reader, Retained, TreeConfig, TreeWriter, Walker, new,
+};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 const TXNS: i64 = if cfg!(debug_assertions) { 6_000 } else { 20_000 };
@@ -184,5 +186,6 @@ fn readers_see_exactly_one_zxid_while_the_writer_goes_on() {
     assert!(rounds.into_inner() > 0);
     while tree.reclaim(1000) > 0 {}
     assert_eq!(tree.retained(), 0);
+    assert_eq!(tree.retained_bytes(), Retained::default());
     assert_eq!(tree.acl_count(), 3, "open, that of the configuration, the last transaction's");
 }
