@@ -6,7 +6,8 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Client, Server, until};
+use common::{Client, Incoming, Server, data_of, number, until};
+use ringkeeper::protocol::ErrorCode;
 
 /// Two shards and the core apart, small log segments, and the lines of the test.
 fn server(dir: &tempfile::TempDir, lines: &str) -> Server {
@@ -213,4 +214,164 @@ fn slow_log_writes_are_reported() {
         assert_eq!(exceeded, if slow { writes } else { 0 });
         assert_eq!(server.log().contains("fsync.warningthresholdms)"), slow);
     }
+}
+
+/// A single shard, so that the counts are exact.
+fn single(dir: &tempfile::TempDir, lines: &str) -> Server {
+    let lines = format!("tickTime=500\npreAllocSize=1024\n{lines}");
+    Server::start(dir.path(), &lines, &["--shards", "1", "--placement", "apart"])
+}
+
+/// Sends so many pairs of a write and a read at once and checks every answer; the answers that were THROTTLEDOP.
+fn pipeline(c: &mut Client, path: &str, pairs: u64) -> usize {
+    let first = c.put_set(path, b"0");
+    c.put_get(path, false);
+    for i in 1..pairs {
+        c.put_set(path, i.to_string().as_bytes());
+        c.put_get(path, false);
+    }
+    c.flush().expect("send");
+    let (mut written, mut throttled) = (u64::MAX, 0);
+    for i in 0..2 * pairs {
+        let (xid, _, err, body) = c.receive().expect("a reply").reply();
+        assert_eq!(xid, first + i as i32, "replies come in the order of requests (R1)");
+        match err {
+            0 if i % 2 == 0 => written = i / 2,
+            0 if written < u64::MAX => assert_eq!(number(&data_of(&body).0), written),
+            0 => {}
+            _ => {
+                assert_eq!(err, ErrorCode::ThrottledOp.code());
+                throttled += 1;
+            }
+        }
+    }
+    throttled
+}
+
+#[test]
+fn a_connection_is_held_back_while_too_much_is_under_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = single(&dir, "globalOutstandingLimit=10");
+    let mut clients: Vec<Client> =
+        (0..4).map(|_| Client::connect(server.port, 10_000).expect("connect")).collect();
+    assert_eq!(clients[0].create("/n", b"0", 0).expect("create"), 0);
+    assert_eq!(pipeline(&mut clients[0], "/n", 3000), 0);
+    assert!(server.metric("paused_outstanding") > 0);
+    let most = server.metric("max_sync_processor_batch_size");
+    assert!(most <= 11, "{most} writes of one connection were under way");
+    std::thread::scope(|scope| {
+        for (i, c) in clients.iter_mut().enumerate() {
+            scope.spawn(move || {
+                let path = format!("/n{i}");
+                assert_eq!(c.create(&path, b"0", 0).expect("create"), 0);
+                assert_eq!(pipeline(c, &path, 2000), 0);
+            });
+        }
+    });
+    let most = server.metric("max_sync_processor_batch_size");
+    assert!(most <= 14, "{most} writes of four connections were under way");
+    assert_eq!(server.metric("outstanding_requests"), 0);
+}
+
+#[test]
+fn a_throttled_request_waits_its_turn() {
+    for (limit, shards) in [(1, "1"), (5, "1"), (5, "2")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lines = format!(
+            "tickTime=500\nzookeeper.request_throttle_max_requests={limit}\nrequestThrottleStallTime=1"
+        );
+        let flags = ["--shards", shards, "--placement", "apart"];
+        let server = Server::start(dir.path(), &lines, &flags);
+        let clients: Vec<Client> =
+            (0..4).map(|_| Client::connect(server.port, 10_000).expect("connect")).collect();
+        server.word("srst").expect("sessions are opened past the throttle: count from here");
+        std::thread::scope(|scope| {
+            for (i, mut c) in clients.into_iter().enumerate() {
+                scope.spawn(move || {
+                    let path = format!("/n{i}");
+                    assert_eq!(c.create(&path, b"0", 0).expect("create"), 0);
+                    assert_eq!(pipeline(&mut c, &path, 500), 0);
+                    c.close().expect("a session's end waits its turn, too");
+                });
+            }
+        });
+        let waited = server.metric("request_throttle_wait_count");
+        assert!(waited > 1000, "only {waited} waited");
+        assert_eq!(server.metric("cnt_request_throttle_queue_time_ms"), waited);
+        let most = server.metric("max_sync_processor_batch_size");
+        if shards == "1" {
+            assert!(most <= limit, "{most} writes were under way");
+        }
+        assert_eq!(server.metric("outstanding_requests"), 0);
+    }
+}
+
+#[test]
+fn who_waits_too_long_in_the_throttle_is_told_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lines = "requestThrottleLimit=1\nthrottledOpWaitTime=1";
+    let server = single(&dir, lines);
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    assert_eq!(c.create("/n", b"0", 0).expect("create"), 0);
+    let mut throttled = 0;
+    until("some wait too long", || {
+        throttled += pipeline(&mut c, "/n", 2000);
+        throttled > 0
+    });
+    assert_eq!(server.metric("throttled_ops"), throttled as i64);
+    assert_eq!(server.metric("stale_requests_dropped"), 0);
+    c.close().expect("a session's end is never throttled away");
+}
+
+#[test]
+fn a_stale_request_in_the_throttle_closes_its_connection() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // Sessions of 20 ms.
+    let lines = "requestThrottleLimit=1\nrequestStaleLatencyCheck=true\ntickTime=10";
+    let server = single(&dir, lines);
+    let mut setter = Client::connect(server.port, 200).expect("connect");
+    assert_eq!(setter.create("/n", b"0", 0).expect("create"), 0);
+    setter.hang_up();
+    let dropped = || server.metric("stale_requests_dropped");
+    until("one is dropped as stale", || {
+        // It may also expire before its first request.
+        let Ok(mut c) = Client::connect(server.port, 20) else { return false };
+        let before = dropped();
+        let first = c.put_set("/n", b"x");
+        for _ in 1..4000 {
+            c.put_set("/n", &[b'x'; 1000]);
+        }
+        let mut next = first;
+        let _ = c.flush();
+        while let Ok(Incoming::Reply { xid, err, .. }) = c.receive() {
+            assert_eq!((xid, err), (next, 0), "what is done is done in order");
+            next += 1;
+            if next == first + 4000 {
+                return false;
+            }
+        }
+        dropped() > before && server.log().contains("longer than its session")
+    });
+    assert!(dropped() > 0);
+    assert_eq!(server.metric("outstanding_requests"), 0);
+}
+
+#[test]
+fn what_waits_in_the_throttle_goes_with_its_connection() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = single(&dir, "requestThrottleLimit=1\nrequestStaleConnectionCheck=false");
+    assert!(server.log().contains("requestStaleConnectionCheck is ignored"), "{}", server.log());
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    assert_eq!(c.create("/n", b"0", 0).expect("create"), 0);
+    until("something waited when its connection went", || {
+        let mut gone = Client::connect(server.port, 10_000).expect("connect");
+        for _ in 0..2000 {
+            gone.put_set("/n", &[b'x'; 1000]);
+        }
+        let _ = gone.flush();
+        gone.hang_up();
+        server.metric("stale_requests_dropped") > 0
+    });
+    assert_eq!(pipeline(&mut c, "/n", 100), 0, "the others go on");
+    until("all is answered or gone", || server.metric("outstanding_requests") == 0);
 }

@@ -1,6 +1,6 @@
 //! `docs/configuration.md`, made from the table of keys.
 
-use super::table::{Fate, Key, Kind, SECTIONS};
+use super::table::{Fate, Key, SECTIONS};
 use std::fmt::Write;
 
 const HEAD: &str = "\
@@ -69,10 +69,7 @@ fn others(page: &mut String, keys: &[Key]) {
         let fate = match key.fate {
             Fate::Honoured => continue,
             Fate::Ignored(reason) => format!("ignored: {reason}"),
-            Fate::Later(what) => match key.kind {
-                Kind::Unread => format!("not available yet: {what}"),
-                kind => format!("not available yet: {what} (accepts {})", kind.accepted()),
-            },
+            Fate::Later(what) => format!("not available yet: {what}"),
             Fate::Refused { unless: [], reason } => format!("refused: {reason}"),
             Fate::Refused { unless, reason } => {
                 format!("refused unless `{}`: {reason}", unless.join("` or `"))

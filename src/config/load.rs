@@ -4,7 +4,7 @@
 use super::error::{ConfigError, Place, Problem, Warning};
 use super::properties;
 use super::settings::Config;
-use super::table::{self, Fate, Key, Kind};
+use super::table::{self, Fate, Key};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -114,19 +114,10 @@ impl Loader {
             Fate::Ignored(reason) if first => {
                 self.warn(&place, format!("{name} is ignored: {reason}"));
             }
-            Fate::Later(what) => {
-                let before = self.config.clone();
-                if key.kind.apply(&mut self.config, value).is_err() {
-                    self.problems.push(bad_value(place, name, value, key));
-                    return;
-                }
-                // Asking for the default asks for nothing that is missing.
-                let asks = matches!(key.kind, Kind::Unread) || self.config != before;
-                if first && asks {
-                    self.warn(&place, format!("{name} is ignored: not available yet ({what})"));
-                }
+            Fate::Later(what) if first => {
+                self.warn(&place, format!("{name} is ignored: not available yet ({what})"));
             }
-            Fate::Ignored(_) => {}
+            Fate::Ignored(_) | Fate::Later(_) => {}
             Fate::Refused { unless, reason } => {
                 if !unless.contains(&value.to_ascii_lowercase().as_str()) {
                     self.problems.push(refused(place, name, value, reason));

@@ -77,8 +77,6 @@ pub struct Config {
     pub request_throttle_drop_stale: bool,
     /// Whether a request older than its session's time-out is stale.
     pub request_stale_latency_check: bool,
-    /// Whether a request whose connection is gone is stale.
-    pub request_stale_connection_check: bool,
     /// Age in ms from which a waiting request is answered with THROTTLEDOP; 0 is never.
     pub throttled_op_wait_time_ms: u32,
     /// Connection throttle: size of the token bucket; 0 is off.
@@ -221,7 +219,6 @@ impl Default for Config {
             request_throttle_stall_time_ms: 100,
             request_throttle_drop_stale: true,
             request_stale_latency_check: false,
-            request_stale_connection_check: true,
             throttled_op_wait_time_ms: 0,
             connection_max_tokens: 0,
             connection_token_fill_time_ms: 1,

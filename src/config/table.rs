@@ -163,11 +163,6 @@ impl Key {
         Key { name, aliases: &[], default: "", doc, kind: Kind::Unread, fate }
     }
 
-    /// The key is understood and its value judged, but nothing acts on it yet.
-    pub const fn not_yet(self, what: &'static str) -> Key {
-        Key { fate: Fate::Later(what), ..self }
-    }
-
     /// The same key under other names as well.
     pub const fn also(self, aliases: &'static [&'static str]) -> Key {
         Key { aliases, ..self }

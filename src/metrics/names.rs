@@ -115,6 +115,7 @@ named! {
         PropagationLatency "propagation_latency" "Time from proposing a write to its publication."
         BatchSize "sync_processor_batch_size" "Transactions that shared a write to the log."
         TokenDeficit "connection_token_deficit" "Tokens that the connection throttle lacked when it let one in."
+        ThrottleQueueTime "request_throttle_queue_time_ms" "Time that a request waited in the throttle."
         PrepTime "prep_process_time" "Time to prepare a write."
         NodeCreatedWatches "node_created_watch_count" "Watchers told of one creation."
         NodeDeletedWatches "node_deleted_watch_count" "Watchers told of one deletion."
@@ -148,6 +149,7 @@ impl Summary {
                 | Summary::UpdateLatency
                 | Summary::PropagationLatency
                 | Summary::FsyncTime
+                | Summary::ThrottleQueueTime
         )
     }
 }
@@ -163,14 +165,10 @@ impl Counter {
             Counter::BytesReceived
                 | Counter::ResponseBytes
                 | Counter::ConnectionsDropped
-                | Counter::RequestsThrottled
-                | Counter::StaleRequests
-                | Counter::StaleRequestsDropped
                 | Counter::StaleReplies
                 | Counter::Snapshots
                 | Counter::DigestMismatches
                 | Counter::UnrecoverableErrors
-                | Counter::PausedOutstanding
                 | Counter::LostWakes
         )
     }

@@ -30,6 +30,8 @@ use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
 use crate::shard::admission::{Admission, AdmissionConfig, ThrottleSettings};
+use crate::shard::load::Shown;
+use crate::shard::throttle::RequestThrottle;
 use crate::shard::{Shard, ShardLimits, ShardLinks, ShardParts};
 use crate::watch::{WatchLimits, WatchTable};
 
@@ -243,6 +245,7 @@ fn assemble(
     let heard = registry.heard();
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
     let admission = Arc::new(admission(config));
+    let shown = Shown::new(plan.shards);
     let auth = Arc::new(config.auth());
     let (commits, rings) = lanes::commit_ring(plan.shards, RING_SLOTS);
     let mut desk = Desk::new();
@@ -270,6 +273,7 @@ fn assemble(
             identities: identities.clone(),
             heard: heard.clone(),
             admission: admission.clone(),
+            shown: shown.clone(),
             core_waker: apart.then(|| wakers[core_thread].clone()),
             watch_count,
             auth: auth.clone(),
@@ -459,6 +463,14 @@ fn shard_limits(config: &Config) -> ShardLimits {
             .ok()
             .filter(|&bytes| bytes > 0)
             .unwrap_or(usize::MAX),
+        outstanding_max: u64::from(config.global_outstanding_limit),
+        throttle: (config.request_throttle_limit > 0).then(|| RequestThrottle {
+            requests_max: u64::from(config.request_throttle_limit),
+            stall_ns: u64::from(config.request_throttle_stall_time_ms) * 1_000_000,
+            drops_stale: config.request_throttle_drop_stale,
+            checks_latency: config.request_stale_latency_check,
+            op_wait_ns: u64::from(config.throttled_op_wait_time_ms) * 1_000_000,
+        }),
         handshake_timeout_ms: config.sessionless_cnxn_timeout_ms,
     }
 }

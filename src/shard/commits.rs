@@ -7,7 +7,7 @@
 
 use crate::auth;
 use crate::lanes::entry::{Attached, Entry, EntryKind, Event};
-use crate::metrics::{Counter, Gauge, Summary};
+use crate::metrics::{Counter, Summary};
 use crate::protocol::{EventType, OpCode, ReplyHeader, begin_frame, end_frame, perms, put_event};
 use crate::reactor::Io;
 use crate::tree::AclId;
@@ -139,7 +139,7 @@ impl State {
             return;
         }
         let front = conn.pending.pop_front();
-        let Some(Pending::Ordered { cxid, op, since_ns, large_bytes }) = front else {
+        let Some(Pending::Ordered { cxid, op, since_ns, bytes }) = front else {
             unreachable!("an answer of the core finds its request at the front of the queue (R1)");
         };
         assert_eq!(cxid, entry.head.cxid, "answers come in the order of the requests (R1)");
@@ -150,11 +150,9 @@ impl State {
             out.extend_from_slice(entry.body);
             end_frame(out, frame);
         }
-        if large_bytes > 0 {
-            self.links.admission.end_large(large_bytes as usize);
-        }
+        self.end_large(bytes as usize);
         let name = OpCode::from_i32(op).map_or("NA", op_name);
-        self.metrics.change(Gauge::Outstanding, -1);
+        self.no_longer_under_way(1);
         self.metrics.record(Summary::UpdateLatency, now_ns.saturating_sub(since_ns));
         self.answered(conn, name, cxid, entry.head.zxid, since_ns, now_ns);
         if entry.head.kind == EntryKind::ReplyAndClose {

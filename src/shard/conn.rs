@@ -22,7 +22,7 @@ pub enum Phase {
 }
 
 /// A request that has not been answered yet. The front of the queue is always one that is with the core:
-/// reads at the front are answered at once.
+/// others at the front are answered at once.
 #[derive(Debug)]
 pub enum Pending {
     /// With the ensemble core; its answer comes through the commit ring.
@@ -33,11 +33,20 @@ pub enum Pending {
         op: i32,
         /// When the request arrived (monotonic).
         since_ns: u64,
-        /// Bytes that it takes of the room for large requests.
-        large_bytes: u32,
+        /// Bytes of the request: a large one takes room until it is answered.
+        bytes: u32,
     },
     /// A read that waits for the answer of a write before it; the frame's bytes behind the length prefix.
     Held(Box<[u8]>, u64),
+    /// A request that waited in the throttle for too long; it is answered THROTTLEDOP in its turn.
+    Throttled {
+        /// The client's xid.
+        cxid: i32,
+        /// For the statistics.
+        op: OpCode,
+        /// When the request arrived (monotonic).
+        since_ns: u64,
+    },
 }
 
 /// What `cons` and `stat` tell of a connection.
@@ -82,8 +91,11 @@ pub struct Conn {
     pub pending: VecDeque<Pending>,
     /// How many of `pending` are held reads.
     pub held: usize,
-    /// Bytes of their requests.
+    /// Bytes of their requests, and of those that wait in the throttle.
     pub held_bytes: usize,
+    /// Requests that wait in the throttle, oldest first, with the time when each arrived (monotonic). All came behind
+    /// those of `pending`.
+    pub waiting: VecDeque<(Box<[u8]>, u64)>,
     /// Unsent output when a tick last looked at it while it was paused, and since when it has not shrunk.
     pub unread: (usize, u64),
     /// The session it is attached to, 0 before that.
@@ -102,6 +114,8 @@ pub struct Conn {
     pub identities_number: u32,
     /// Reading the socket is paused: its output or the way to the core is full.
     pub paused: bool,
+    /// What it sends stays in `input` while too many requests are under way in all.
+    pub held_back: bool,
     /// In the list of connections that go on when the way to the core has room again.
     pub stalled: bool,
     /// When it was accepted (monotonic); the handshake has a deadline.
@@ -127,6 +141,7 @@ impl Conn {
             pending: VecDeque::new(),
             held: 0,
             held_bytes: 0,
+            waiting: VecDeque::new(),
             unread: (0, 0),
             session_id: 0,
             timeout_ms: 0,
@@ -136,6 +151,7 @@ impl Conn {
             identities,
             identities_number,
             paused: false,
+            held_back: false,
             stalled: false,
             accepted_ns: now_ns,
             stats: ConnStats {

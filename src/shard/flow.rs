@@ -9,6 +9,8 @@ use super::conn::{Conn, Phase};
 
 /// How often a shard looks at its deadlines.
 const TICK_NS: u64 = 100_000_000;
+/// What a connection that is held back may send before its socket is paused.
+const HELD_BACK_BYTES: usize = 16 << 10;
 
 impl State {
     /// Goes on with connections that waited for room in the lane.
@@ -37,21 +39,51 @@ impl State {
         self.put_back(conn);
     }
 
-    /// Works through what a paused connection had sent and reads its socket again, if nothing is in the way any more.
+    /// Works through what a connection had sent that could not be taken, and reads its socket again, if nothing is in
+    /// the way any more.
     pub(super) fn read_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        if conn.paused && !conn.stalled && !self.congested(io, conn) {
-            conn.paused = false;
-            self.input(io, conn);
-            if !conn.paused && conn.phase != Phase::Closing {
-                io.resume(conn.id);
-            }
+        let waits = conn.paused || conn.held_back;
+        if !waits || conn.stalled || self.congested(io, conn) || self.must_hold_back(conn) {
+            return;
+        }
+        let was_paused = std::mem::take(&mut conn.paused);
+        conn.held_back = false;
+        self.input(io, conn);
+        self.pause_if_much_waits(io, conn);
+        if was_paused && !conn.paused && conn.phase != Phase::Closing {
+            io.resume(conn.id);
+        }
+    }
+
+    /// Whether nothing more is taken from a connection because too much is under way in all, and some of it is this
+    /// connection's (`globalOutstandingLimit`).
+    pub(super) fn must_hold_back(&self, conn: &Conn) -> bool {
+        if conn.pending.is_empty() && conn.waiting.is_empty() {
+            return false;
+        }
+        let max = self.limits.outstanding_max;
+        self.load.all() > max || self.throttled() as u64 > max
+    }
+
+    /// Leaves what a connection sends in its input. Its socket is paused only when much waits there: most go on with the
+    /// next answer, and a pause costs more than what it would keep out.
+    pub(super) fn hold_back(&mut self, conn: &mut Conn) {
+        if !conn.held_back {
+            conn.held_back = true;
+            self.metrics.count(Counter::PausedOutstanding);
+        }
+    }
+
+    pub(super) fn pause_if_much_waits<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        if conn.held_back && conn.input.len() > HELD_BACK_BYTES {
+            self.pause(io, conn);
         }
     }
 
     /// Whether the connection has reached a bound at which it is no longer read.
     pub(super) fn congested<I: Io>(&self, io: &I, conn: &Conn) -> bool {
         io.backlog(conn.id) > self.limits.output_pause_bytes
-            || conn.pending.len() >= self.limits.pending_max
+            || conn.pending.len() + conn.waiting.len() >= self.limits.pending_max
             || conn.held >= self.limits.held_max
             || conn.held_bytes >= self.limits.held_bytes_max
             // Nothing is taken from the input until the core has attached the connection.
@@ -60,10 +92,12 @@ impl State {
 
     pub(super) fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         if !conn.paused {
-            self.metrics.count(match conn.stalled {
-                true => Counter::PausedLane,
-                false => Counter::PausedOutput,
-            });
+            // One that is held back was counted when that began.
+            if conn.stalled {
+                self.metrics.count(Counter::PausedLane);
+            } else if !conn.held_back {
+                self.metrics.count(Counter::PausedOutput);
+            }
             conn.paused = true;
             io.pause(conn.id);
         }
@@ -78,7 +112,9 @@ impl State {
         self.next_tick_ns = now_ns + TICK_NS;
         let now_ms = now_ns / 1_000_000;
         let mut stuck = Vec::new();
-        for conn in self.conns.iter_mut().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
+        let unread = |c: &&mut Box<Conn>| c.paused || c.held_back || !c.waiting.is_empty();
+        let live = self.conns.iter_mut().flatten().filter(|c| c.phase == Phase::Live);
+        for conn in live.filter(unread) {
             self.links.heard.touch(conn.slot, now_ms);
             if conn.reads_nothing(io.backlog(conn.id), self.limits.output_pause_bytes, now_ns) {
                 stuck.push(conn.id);
@@ -106,5 +142,10 @@ impl State {
             }
             self.shaking_hands.pop_front();
         }
+    }
+    /// When the shard is to be stepped again at the latest.
+    pub(super) fn deadline_ns(&self, now_ns: u64) -> u64 {
+        let throttle = self.throttle.as_ref().map_or(u64::MAX, |t| t.deadline_ns(now_ns));
+        self.next_tick_ns.min(throttle)
     }
 }

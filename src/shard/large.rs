@@ -3,12 +3,11 @@
 //! session lives on.
 
 use crate::metrics::Counter;
-use crate::protocol::{OpCode, RequestHeader};
 use crate::reactor::Io;
 
 use super::State;
 use super::conn::{Conn, Pending, Phase};
-use super::serve::{Flow, HEADER_BYTES, is_read};
+use super::serve::Flow;
 
 impl State {
     /// What a frame that is still coming in says of its length: one that finds no room is not waited for.
@@ -21,33 +20,24 @@ impl State {
         }
     }
 
-    /// Takes a large request that is whole.
-    pub(super) fn large_request<I: Io>(
-        &mut self,
-        io: &mut I,
-        conn: &mut Conn,
-        op: OpCode,
-        header: &RequestHeader,
-        frame: &[u8],
-    ) -> Flow {
+    /// Takes room for a large request that is whole.
+    pub(super) fn begin_large<I: Io>(&mut self, io: &mut I, conn: &Conn, bytes: usize) -> Flow {
         // Asked before it takes room, which it would take again when it comes back.
         if self.lane.is_full() {
             return Flow::Full;
         }
-        if !self.links.admission.begin_large(frame.len()) {
-            self.refuse_large(io, conn, frame.len());
+        if !self.links.admission.begin_large(bytes) {
+            self.refuse_large(io, conn, bytes);
             return Flow::Close;
         }
-        if !is_read(op) {
-            let body = &frame[HEADER_BYTES..];
-            return self.forward_request(io, conn, header, body, frame.len() as u32);
-        }
-        let at_once = conn.pending.is_empty();
-        self.read(io, conn, op, header, frame);
-        if at_once {
-            self.links.admission.end_large(frame.len());
-        }
         Flow::Next
+    }
+
+    /// Gives back what a request of this length has taken, if it is a large one.
+    pub(super) fn end_large(&self, bytes: usize) {
+        if bytes > self.limits.large_request_bytes {
+            self.links.admission.end_large(bytes);
+        }
     }
 
     fn refuse_large<I: Io>(&mut self, io: &mut I, conn: &Conn, bytes: usize) {
@@ -60,16 +50,16 @@ impl State {
     }
 
     /// The connection has ended with requests unanswered.
-    pub(super) fn end_large_of(&mut self, conn: &Conn) {
-        let limit = self.limits.large_request_bytes;
-        let of = |pending: &Pending| match pending {
-            Pending::Ordered { large_bytes, .. } => *large_bytes as usize,
-            Pending::Held(frame, _) if frame.len() > limit => frame.len(),
-            Pending::Held(..) => 0,
-        };
-        let bytes = conn.pending.iter().map(of).sum();
-        if bytes > 0 {
-            self.links.admission.end_large(bytes);
+    pub(super) fn end_large_of(&self, conn: &Conn) {
+        for pending in &conn.pending {
+            match pending {
+                Pending::Ordered { bytes, .. } => self.end_large(*bytes as usize),
+                Pending::Held(frame, _) => self.end_large(frame.len()),
+                Pending::Throttled { .. } => {}
+            }
+        }
+        for (frame, _) in &conn.waiting {
+            self.end_large(frame.len());
         }
     }
 }

@@ -11,6 +11,8 @@
 //! - [`flow`]: when a connection is read and when it is not, and its deadlines
 //! - [`handshake`]: connect requests, four-letter words, and what becomes of them
 //! - [`serve`]: one request: answered here, held behind a write, or forwarded
+//! - [`load`]: how many requests are under way on all shards
+//! - [`throttle`]: requests that wait while too many are
 //! - [`large`]: the room for large requests
 //! - [`reads`] and [`watching`]: the answers
 //! - [`view`]: what four-letter words are told of it
@@ -22,8 +24,10 @@ pub mod conn;
 mod flow;
 mod handshake;
 mod large;
+pub mod load;
 mod reads;
 mod serve;
+pub mod throttle;
 mod view;
 mod watching;
 
@@ -45,6 +49,8 @@ use crate::watch::WatchTable;
 
 use admission::{Admission, TooMany};
 use conn::{Conn, Phase};
+use load::{Load, Shown};
+use throttle::{RequestThrottle, Throttle};
 
 /// The bounds of a shard; each has a stated answer when it is reached.
 #[derive(Debug, Clone)]
@@ -64,6 +70,11 @@ pub struct ShardLimits {
     pub held_bytes_max: usize,
     /// `largeRequestThreshold`: a longer request is a large one; `usize::MAX` if none is.
     pub large_request_bytes: usize,
+    /// `globalOutstandingLimit`: requests under way on all shards beyond which a connection that has some of them is
+    /// not read.
+    pub outstanding_max: u64,
+    /// The request throttle, if there is one.
+    pub throttle: Option<RequestThrottle>,
     /// How long a connection may take to send its `ConnectRequest`.
     pub handshake_timeout_ms: u64,
 }
@@ -83,6 +94,8 @@ pub struct ShardLinks {
     pub watch_count: Arc<AtomicU64>,
     /// Authentication schemes.
     pub auth: Arc<AuthConfig>,
+    /// How many requests each shard has under way.
+    pub shown: Shown,
     /// The way to the thread that answers four-letter words.
     pub desk: ShardDesk,
     /// The words that are answered.
@@ -123,6 +136,8 @@ pub(crate) struct State {
     lane_dirty: bool,
     links: ShardLinks,
     limits: ShardLimits,
+    load: Load,
+    throttle: Option<Throttle>,
     metrics: Writer,
     /// By `ConnId::index`.
     conns: Vec<Option<Box<Conn>>>,
@@ -158,6 +173,8 @@ impl Shard {
                 reader,
                 lane,
                 lane_dirty: false,
+                load: Load::new(links.shown.clone(), index as usize),
+                throttle: limits.throttle.map(Throttle::new),
                 links,
                 limits,
                 metrics,
@@ -205,9 +222,11 @@ impl Shard {
         self.state.unstall(io);
         self.state.letters(io);
         self.state.tick(io);
+        self.state.load.exchange(io.now_ns());
+        self.state.let_go(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
-        Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
+        Turn::Idle { deadline_ns: Some(self.state.deadline_ns(io.now_ns())) }
     }
 
     /// Before the thread sleeps: versions are let go where none can be asked for. False if there is work after all.
@@ -297,6 +316,7 @@ impl State {
         if conn.phase == Phase::Connecting && self.congested(io, &conn) {
             self.pause(io, &mut conn);
         }
+        self.pause_if_much_waits(io, &mut conn);
         self.put_back(conn);
     }
 
@@ -317,7 +337,8 @@ impl State {
     fn closed(&mut self, id: ConnId) {
         let Some(conn) = self.take(id) else { return };
         self.metrics.change(Gauge::Connections, -1);
-        self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
+        self.no_longer_under_way(conn.pending.len());
+        self.drop_waiting(&conn);
         self.links.admission.close(conn.peer.ip());
         self.end_large_of(&conn);
         self.held -= conn.held;

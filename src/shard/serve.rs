@@ -17,7 +17,7 @@ use super::State;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
 
 /// Bytes of a `RequestHeader`.
-pub(super) const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 8;
 
 /// How the connection goes on after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,12 @@ impl State {
                     taken => used += taken,
                 }
                 continue;
+            }
+            if self.must_hold_back(conn) {
+                if !rest.is_empty() {
+                    self.hold_back(conn);
+                }
+                break;
             }
             let (frame, taken) = match split_frame(rest, self.limits.frame_bytes_max) {
                 Frame::Whole(frame, taken) => (frame, taken),
@@ -129,37 +135,63 @@ impl State {
                 Flow::Next
             }
             _ if !is_read(op) && !is_ordered(op) => self.unimplemented(io, conn, &header),
-            _ if frame.len() > self.limits.large_request_bytes => {
-                self.large_request(io, conn, op, &header, frame)
-            }
-            _ if is_read(op) => {
-                self.read(io, conn, op, &header, frame);
-                Flow::Next
-            }
-            _ => self.forward_request(io, conn, &header, body, 0),
+            _ => self.take_in(io, conn, op, &header, frame),
         }
     }
 
-    /// A read: answered at once, or held behind the write before it.
-    pub(super) fn read<I: Io>(
+    /// A request that is answered in its turn.
+    fn take_in<I: Io>(
         &mut self,
         io: &mut I,
         conn: &mut Conn,
         op: OpCode,
         header: &RequestHeader,
         frame: &[u8],
-    ) {
-        self.received(conn);
+    ) -> Flow {
+        if frame.len() > self.limits.large_request_bytes {
+            match self.begin_large(io, conn, frame.len()) {
+                Flow::Next => {}
+                other => return other,
+            }
+        }
         let now_ns = io.now_ns();
+        let flow = match self.must_wait() {
+            true => {
+                self.wait(conn, frame, now_ns);
+                Flow::Next
+            }
+            false => self.run(io, conn, op, header, frame, now_ns),
+        };
+        if flow == Flow::Next {
+            self.received(conn);
+        }
+        flow
+    }
+
+    /// Carries out a request whose turn has come.
+    pub(super) fn run<I: Io>(
+        &mut self,
+        io: &mut I,
+        conn: &mut Conn,
+        op: OpCode,
+        header: &RequestHeader,
+        frame: &[u8],
+        since_ns: u64,
+    ) -> Flow {
+        if !is_read(op) {
+            return self.forward_request(conn, header, frame, since_ns);
+        }
         if conn.pending.is_empty() {
-            self.answer(io, conn, op, header.xid, &frame[HEADER_BYTES..], now_ns);
+            self.answer(io, conn, op, header.xid, &frame[HEADER_BYTES..], since_ns);
+            self.end_large(frame.len());
         } else {
-            conn.pending.push_back(Pending::Held(frame.into(), now_ns));
+            conn.pending.push_back(Pending::Held(frame.into(), since_ns));
             conn.held += 1;
             conn.held_bytes += frame.len();
             self.held += 1;
-            self.metrics.change(Gauge::Outstanding, 1);
+            self.under_way(1);
         }
+        Flow::Next
     }
 
     pub(super) fn received(&mut self, conn: &mut Conn) {
@@ -167,13 +199,12 @@ impl State {
         self.metrics.count(Counter::PacketsReceived);
     }
 
-    pub(super) fn forward_request<I: Io>(
+    fn forward_request(
         &mut self,
-        io: &mut I,
         conn: &mut Conn,
         header: &RequestHeader,
-        body: &[u8],
-        large_bytes: u32,
+        frame: &[u8],
+        since_ns: u64,
     ) -> Flow {
         let message = Request {
             kind: RequestKind::Client,
@@ -184,17 +215,27 @@ impl State {
             session_id: conn.session_id,
             slot: conn.slot,
             generation: conn.generation,
-            body,
+            body: &frame[HEADER_BYTES..],
         };
         if !self.forward(&message) {
             return Flow::Full;
         }
-        self.received(conn);
-        let since_ns = io.now_ns();
-        let (cxid, op) = (header.xid, header.op_raw);
-        conn.pending.push_back(Pending::Ordered { cxid, op, since_ns, large_bytes });
-        self.metrics.change(Gauge::Outstanding, 1);
+        let (cxid, op, bytes) = (header.xid, header.op_raw, frame.len() as u32);
+        conn.pending.push_back(Pending::Ordered { cxid, op, since_ns, bytes });
+        self.under_way(1);
         Flow::Next
+    }
+
+    /// So many more requests are with the core, or held behind one that is.
+    pub(super) fn under_way(&mut self, requests: usize) {
+        self.load.add(requests);
+        self.metrics.change(Gauge::Outstanding, requests as i64);
+    }
+
+    /// So many fewer.
+    pub(super) fn no_longer_under_way(&mut self, requests: usize) {
+        self.load.subtract(requests);
+        self.metrics.change(Gauge::Outstanding, -(requests as i64));
     }
 
     /// An opcode that ZooKeeper has not: answered at once with −6 and no zxid, and the connection is closed
@@ -243,24 +284,33 @@ impl State {
     /// Answers the held reads at the front of the queue, at the shard's present zxid. Stops at the bound at which
     /// the connection is closed, which [`go_on`](Self::go_on) does.
     pub(super) fn serve_held<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        while let Some(Pending::Held(..)) = conn.pending.front() {
+        while let Some(pending) =
+            conn.pending.pop_front_if(|p| !matches!(p, Pending::Ordered { .. }))
+        {
+            self.no_longer_under_way(1);
+            match pending {
+                Pending::Held(frame, since_ns) => self.serve_one_held(io, conn, &frame, since_ns),
+                Pending::Throttled { cxid, op, since_ns } => {
+                    self.answer_throttled(io, conn, cxid, op, since_ns);
+                }
+                Pending::Ordered { .. } => unreachable!("it stays in the queue"),
+            }
             if io.backlog(conn.id) > self.limits.output_close_bytes {
                 return;
             }
-            let Some(Pending::Held(frame, since_ns)) = conn.pending.pop_front() else { return };
-            conn.held -= 1;
-            conn.held_bytes -= frame.len();
-            self.held -= 1;
-            self.metrics.change(Gauge::Outstanding, -1);
-            let mut d = Decoder::new(&frame);
-            let Ok(header) = RequestHeader::decode(&mut d) else { continue };
-            if let Some(op) = OpCode::from_i32(header.op_raw) {
-                self.answer(io, conn, op, header.xid, d.remaining(), since_ns);
-            }
-            if frame.len() > self.limits.large_request_bytes {
-                self.links.admission.end_large(frame.len());
-            }
         }
+    }
+
+    fn serve_one_held<I: Io>(&mut self, io: &mut I, conn: &mut Conn, frame: &[u8], since_ns: u64) {
+        conn.held -= 1;
+        conn.held_bytes -= frame.len();
+        self.held -= 1;
+        let mut d = Decoder::new(frame);
+        let Ok(header) = RequestHeader::decode(&mut d) else { return };
+        if let Some(op) = OpCode::from_i32(header.op_raw) {
+            self.answer(io, conn, op, header.xid, d.remaining(), since_ns);
+        }
+        self.end_large(frame.len());
     }
 
     /// SASL is not configured: ZooKeeper answers with a null token and goes on.
@@ -296,7 +346,7 @@ impl State {
 }
 
 /// Answered by the shard itself.
-pub(super) fn is_read(op: OpCode) -> bool {
+fn is_read(op: OpCode) -> bool {
     use OpCode::*;
     matches!(
         op,

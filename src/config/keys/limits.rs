@@ -27,8 +27,7 @@ pub const LIMITS: &[Key] = &[
         },
         "Requests taken in and not yet answered at which the server stops reading from clients \
          that have some.",
-    )
-    .not_yet("requests wait in bounded queues of a fixed size"),
+    ),
     Key::honoured(
         "largeRequestMaxBytes",
         "104857600",
@@ -61,9 +60,9 @@ pub const LIMITS: &[Key] = &[
             unit: "requests",
             set: |c, v| c.request_throttle_limit = v as u32,
         },
-        "Requests in flight from which new ones wait; 0 is unlimited.",
+        "Requests in flight from which new ones wait, in the order in which they came; 0 is \
+         unlimited.",
     )
-    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_throttle_max_requests"]),
     Key::honoured(
         "requestThrottleStallTime",
@@ -74,17 +73,17 @@ pub const LIMITS: &[Key] = &[
             unit: "ms",
             set: |c, v| c.request_throttle_stall_time_ms = v as u32,
         },
-        "How long a throttled request waits before the next look.",
+        "How long a throttled request waits at the most before the next look whether there is \
+         room.",
     )
-    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_throttle_stall_time"]),
     Key::honoured(
         "requestThrottleDropStale",
         "true",
         Kind::Bool(|c, v| c.request_throttle_drop_stale = v),
-        "Drops stale requests instead of running them when throttled.",
+        "Drops a stale request that waits in the throttle, and closes its connection, instead of \
+         running it.",
     )
-    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_throttle_drop_stale"]),
     Key::honoured(
         "requestStaleLatencyCheck",
@@ -92,15 +91,12 @@ pub const LIMITS: &[Key] = &[
         Kind::Bool(|c, v| c.request_stale_latency_check = v),
         "Counts a request as stale once it is older than its session's time-out.",
     )
-    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_stale_latency_check"]),
-    Key::honoured(
+    Key::ignored(
         "requestStaleConnectionCheck",
-        "true",
-        Kind::Bool(|c, v| c.request_stale_connection_check = v),
         "Counts a request as stale once its connection is gone.",
+        "a request that waits in the throttle is kept with its connection and always goes with it",
     )
-    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["request_stale_connection_check"]),
     Key::honoured(
         "throttledOpWaitTime",
@@ -113,7 +109,6 @@ pub const LIMITS: &[Key] = &[
         },
         "Age from which a waiting request is answered with THROTTLEDOP; 0 is never.",
     )
-    .not_yet("the request throttle; requests wait in bounded queues")
     .also(&["throttled_op_wait_time"]),
     Key::honoured(
         "connectionMaxTokens",
