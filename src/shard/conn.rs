@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::long::Long;
 use crate::protocol::{Identity, OpCode, Zxid};
 use crate::reactor::ConnId;
 
@@ -69,7 +70,7 @@ pub struct ConnStats {
 
 /// One client connection.
 #[derive(Debug)]
-pub struct Conn {
+pub(crate) struct Conn {
     /// The reactor's name for it.
     pub id: ConnId,
     /// The client's address.
@@ -102,6 +103,10 @@ pub struct Conn {
     pub identities_number: u32,
     /// Reading the socket is paused: its output or the way to the core is full.
     pub paused: bool,
+    /// An answer that is being made in slices, or waits for its turn; no request behind it is taken meanwhile.
+    pub long: Option<Box<Long>>,
+    /// One of `pending` may turn out such an answer: no request behind it is taken.
+    pub barrier: bool,
     /// In the list of connections that go on when the way to the core has room again.
     pub stalled: bool,
     /// When it was accepted (monotonic); the handshake has a deadline.
@@ -136,6 +141,8 @@ impl Conn {
             identities,
             identities_number,
             paused: false,
+            long: None,
+            barrier: false,
             stalled: false,
             accepted_ns: now_ns,
             stats: ConnStats {

@@ -54,16 +54,19 @@ impl State {
             || conn.pending.len() >= self.limits.pending_max
             || conn.held >= self.limits.held_max
             || conn.held_bytes >= self.limits.held_bytes_max
+            || conn.long.is_some()
+            || conn.barrier
             // Nothing is taken from the input until the core has attached the connection.
             || conn.phase == Phase::Connecting && conn.input.len() > self.limits.frame_bytes_max
     }
 
     pub(super) fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         if !conn.paused {
-            self.metrics.count(match conn.stalled {
-                true => Counter::PausedLane,
-                false => Counter::PausedOutput,
-            });
+            match (conn.stalled, conn.long.is_some() || conn.barrier) {
+                (true, _) => self.metrics.count(Counter::PausedLane),
+                (false, false) => self.metrics.count(Counter::PausedOutput),
+                (false, true) => {}
+            }
             conn.paused = true;
             io.pause(conn.id);
         }

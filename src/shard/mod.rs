@@ -12,7 +12,7 @@
 //! - [`handshake`]: connect requests, four-letter words, and what becomes of them
 //! - [`serve`]: one request: answered here, held behind a write, or forwarded
 //! - [`large`]: the room for large requests
-//! - [`reads`] and [`watching`]: the answers
+//! - [`reads`] and [`watching`]: the answers; [`long`]: those that take long, made in slices
 //! - [`view`]: what four-letter words are told of it
 //! - [`commits`]: working through the commit ring
 
@@ -22,6 +22,9 @@ pub mod conn;
 mod flow;
 mod handshake;
 mod large;
+mod long;
+#[cfg(test)]
+mod long_tests;
 mod reads;
 mod serve;
 mod view;
@@ -129,6 +132,8 @@ pub(crate) struct State {
     watches: WatchTable,
     /// Held reads of all connections.
     held: usize,
+    /// Connections with an answer that is made in slices: the first one's is being made, the others wait in line.
+    longs: std::collections::VecDeque<ConnId>,
     /// The reader has let its versions go.
     parked: bool,
     /// Connections that go on when the lane has room again.
@@ -164,6 +169,7 @@ impl Shard {
                 conns: Vec::new(),
                 watches,
                 held: 0,
+                longs: std::collections::VecDeque::new(),
                 parked: false,
                 stalled: Vec::new(),
                 lost: Vec::new(),
@@ -205,14 +211,18 @@ impl Shard {
         self.state.unstall(io);
         self.state.letters(io);
         self.state.tick(io);
+        self.state.slice(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
+        if !self.state.longs.is_empty() {
+            return Turn::Again;
+        }
         Turn::Idle { deadline_ns: Some(self.state.next_tick_ns) }
     }
 
     /// Before the thread sleeps: versions are let go where none can be asked for. False if there is work after all.
     pub fn before_park(&mut self) -> bool {
-        if !self.commits.is_empty() {
+        if !self.commits.is_empty() || !self.state.longs.is_empty() {
             return false;
         }
         // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
@@ -317,7 +327,8 @@ impl State {
     fn closed(&mut self, id: ConnId) {
         let Some(conn) = self.take(id) else { return };
         self.metrics.change(Gauge::Connections, -1);
-        self.metrics.change(Gauge::Outstanding, -(conn.pending.len() as i64));
+        let outstanding = conn.pending.len() + usize::from(conn.long.is_some());
+        self.metrics.change(Gauge::Outstanding, -(outstanding as i64));
         self.links.admission.close(conn.peer.ip());
         self.end_large_of(&conn);
         self.held -= conn.held;

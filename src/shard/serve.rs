@@ -154,6 +154,7 @@ impl State {
         if conn.pending.is_empty() {
             self.answer(io, conn, op, header.xid, &frame[HEADER_BYTES..], now_ns);
         } else {
+            conn.barrier |= self.may_be_long(op, &frame[HEADER_BYTES..]);
             conn.pending.push_back(Pending::Held(frame.into(), now_ns));
             conn.held += 1;
             conn.held_bytes += frame.len();
@@ -190,6 +191,8 @@ impl State {
             return Flow::Full;
         }
         self.received(conn);
+        // Its answer may be made in slices.
+        conn.barrier |= header.op_raw == OpCode::GetEphemerals.code();
         let since_ns = io.now_ns();
         let (cxid, op) = (header.xid, header.op_raw);
         conn.pending.push_back(Pending::Ordered { cxid, op, since_ns, large_bytes });
@@ -244,7 +247,7 @@ impl State {
     /// the connection is closed, which [`go_on`](Self::go_on) does.
     pub(super) fn serve_held<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         while let Some(Pending::Held(..)) = conn.pending.front() {
-            if io.backlog(conn.id) > self.limits.output_close_bytes {
+            if io.backlog(conn.id) > self.limits.output_close_bytes || conn.long.is_some() {
                 return;
             }
             let Some(Pending::Held(frame, since_ns)) = conn.pending.pop_front() else { return };
