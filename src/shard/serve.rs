@@ -12,6 +12,7 @@ use crate::protocol::{
     ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid,
 };
 use crate::reactor::{Io, monotonic_ns};
+use crate::tree::WARM_PATHS_MAX;
 
 use super::State;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
@@ -33,7 +34,7 @@ pub(super) enum Flow {
 impl State {
     /// Works through the whole frames at the front of `input`; returns how many bytes it took.
     pub(super) fn frames<I: Io>(&mut self, io: &mut I, conn: &mut Conn, input: &[u8]) -> usize {
-        let mut used = 0;
+        let (mut used, mut warmed) = (0, 0);
         while !conn.paused && matches!(conn.phase, Phase::Live | Phase::Handshake) {
             let rest = &input[used..];
             if conn.phase == Phase::Handshake {
@@ -54,6 +55,9 @@ impl State {
                     break;
                 }
             };
+            if rest.len() > taken && used >= warmed {
+                warmed = used + self.warm(rest);
+            }
             match self.request(io, conn, frame) {
                 Flow::Next => used += taken,
                 Flow::Close => {
@@ -73,6 +77,33 @@ impl State {
             }
         }
         if conn.phase == Phase::Closing { input.len() } else { used }
+    }
+
+    /// Has the processor fetch what the next reads will look at: in a large tree each would wait for memory several
+    /// times. Returns how many bytes of the input it has looked at.
+    fn warm(&self, input: &[u8]) -> usize {
+        if !self.reader.is_worth_warming() {
+            return usize::MAX / 2;
+        }
+        let (mut paths, mut count, mut used) = ([""; WARM_PATHS_MAX], 0, 0);
+        while count < paths.len()
+            && let Frame::Whole(frame, taken) =
+                split_frame(&input[used..], self.limits.frame_bytes_max)
+        {
+            used += taken;
+            let mut d = Decoder::new(frame);
+            if let Ok(header) = RequestHeader::decode(&mut d)
+                && OpCode::from_i32(header.op_raw).is_some_and(begins_with_path)
+                && let Ok(path) = d.str()
+            {
+                paths[count] = path;
+                count += 1;
+            }
+        }
+        if count > 1 {
+            self.reader.warm(paths[..count].iter().copied());
+        }
+        used
     }
 
     pub(super) fn refuse_length<I: Io>(&mut self, io: &mut I, conn: &mut Conn, length: i32) {
@@ -317,6 +348,12 @@ pub(super) fn is_read(op: OpCode) -> bool {
             | CheckWatches
             | RemoveWatches
     )
+}
+
+/// Reads of one node, whose request begins with its path.
+fn begins_with_path(op: OpCode) -> bool {
+    use OpCode::*;
+    matches!(op, Exists | GetData | GetAcl | GetChildren | GetChildren2)
 }
 
 /// Ordered by the ensemble core.

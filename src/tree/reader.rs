@@ -130,6 +130,11 @@ impl Reader {
         unsafe { self.tree.find(path, at) }
     }
 
+    /// Whether the tree is larger than a processor's cache, so that [`Reader::warm`] gains anything.
+    pub fn is_worth_warming(&self) -> bool {
+        self.tree.is_worth_warming()
+    }
+
     /// Has the processor fetch what reads of these paths will look at: where several requests wait, the
     /// lines come at the price of about one. Looks at [`super::WARM_PATHS_MAX`] paths and no more;
     /// changes nothing but time.

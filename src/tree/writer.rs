@@ -90,6 +90,11 @@ impl TreeWriter {
         self.state.find(&self.tree, path)
     }
 
+    /// As [`super::Reader::is_worth_warming`].
+    pub fn is_worth_warming(&self) -> bool {
+        self.tree.is_worth_warming()
+    }
+
     /// Has the processor fetch what changes to these paths will look at, as [`super::Reader::warm`].
     pub fn warm<'p>(&self, paths: impl IntoIterator<Item = &'p str>) {
         // SAFETY: this is the writer.
