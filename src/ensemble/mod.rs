@@ -34,16 +34,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::admin::words::SessionView;
 use crate::admin::{CoreLetter, CorePart, Office};
 use crate::auth::{IdentityCache, IdentityTable};
+use crate::jute::Decoder;
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
 use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitTx, LaneRx};
 use crate::log::{self, LogError, Room, Seal};
 use crate::metrics::{Counter, Gauge, Summary, Writer};
 use crate::prepare::{Output, PrepareConfig};
-use crate::protocol::Zxid;
+use crate::protocol::{OpCode, Zxid};
 use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker};
 use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
-use crate::tree::TreeWriter;
+use crate::tree::{TreeWriter, WARM_PATHS_MAX};
 
 use batch::{Batch, shard_bit};
 use gather::{Gather, Verdict};
@@ -113,6 +114,11 @@ pub struct CoreParts {
     pub office: Office,
     /// What this thread counts.
     pub metrics: Writer,
+}
+
+/// Requests about one node that is there, which begin with its path.
+fn begins_with_path(op: OpCode) -> bool {
+    matches!(op, OpCode::SetData | OpCode::Delete | OpCode::SetAcl)
 }
 
 /// Log writes in flight at once. Measured on the reference disk: one 4 KiB synced overwrite at a time gives
@@ -281,9 +287,14 @@ impl EnsembleCore {
             while self.has_room() {
                 let Some(batch) = lane.peek() else { break };
                 let mut rest = &batch[self.taken[index]..];
+                let mut until_warm = 0;
                 while self.has_room()
                     && let Some((request, tail)) = Request::take(rest)
                 {
+                    if until_warm == 0 && !tail.is_empty() {
+                        until_warm = self.warm(rest);
+                    }
+                    until_warm = until_warm.saturating_sub(1);
                     self.request(io, index, &request);
                     rest = tail;
                 }
@@ -297,6 +308,30 @@ impl EnsembleCore {
         }
         self.shards = shards;
         self.turn = (self.turn + 1) % n.max(1);
+    }
+
+    /// Has the processor fetch what the next requests will look at: in a large tree each would wait for memory several
+    /// times. Returns how many requests it has looked at.
+    fn warm(&self, batch: &[u8]) -> usize {
+        if !self.tree.is_worth_warming() {
+            return usize::MAX;
+        }
+        let (mut paths, mut count, mut requests, mut rest) = ([""; WARM_PATHS_MAX], 0, 0, batch);
+        while requests < WARM_PATHS_MAX
+            && let Some((request, tail)) = Request::take(rest)
+        {
+            (rest, requests) = (tail, requests + 1);
+            if OpCode::from_i32(request.op).is_some_and(begins_with_path)
+                && let Ok(path) = Decoder::new(request.body).str()
+            {
+                paths[count] = path;
+                count += 1;
+            }
+        }
+        if count > 1 {
+            self.tree.warm(paths[..count].iter().copied());
+        }
+        requests
     }
 
     fn has_room(&mut self) -> bool {

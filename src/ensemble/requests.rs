@@ -1,13 +1,13 @@
 //! A client's request: prepared, logged with the batch in the making, answered when that is durable.
 
 use crate::jute::{Decoder, Encode};
-use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
+use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter, put_ephemerals};
 use crate::lanes::request::Request;
 use crate::log::Room;
 use crate::metrics::Counter;
 use crate::prepare::{self, Outcome};
 use crate::protocol::{ErrorCode, GetEphemeralsRequest, OpCode, SyncRequest, Zxid};
-use crate::reactor::monotonic_ns;
+use crate::reactor::{ConnId, monotonic_ns};
 use crate::tree;
 use crate::txn::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader, TxnType, encode_record};
 
@@ -53,14 +53,22 @@ impl EnsembleCore {
             Some(prefix) if !matches!(prefix.trim(), "" | "/") => prefix,
             _ => "",
         };
-        let mut paths: Vec<String> = self.tree.ephemerals(request.session_id).collect();
-        paths.retain(|p| p.starts_with(prefix));
-        self.answer(shard, kind, conn, cxid, 0, |out| {
-            out.put_count(paths.len());
-            for path in &paths {
-                out.put_str(path);
-            }
-        });
+        self.answer_ephemerals(shard, conn, cxid, request.session_id, prefix);
+    }
+
+    fn answer_ephemerals(
+        &mut self,
+        shard: usize,
+        conn: ConnId,
+        cxid: i32,
+        session_id: i64,
+        prefix: &str,
+    ) {
+        let mut entry = EntryWriter::new(&mut self.building.entries);
+        put_ephemerals(entry.body(), prefix, self.tree.ephemeral_numbers(session_id));
+        let (zxid, kind) = (self.last_zxid, EntryKind::Ephemerals);
+        entry.finish(&EntryHead { zxid, kind, shard: shard as u16, conn, cxid, err: 0 });
+        self.building.replies |= shard_bit(shard);
     }
 
     fn transaction(&mut self, shard: usize, request: &Request<'_>, op: OpCode) {

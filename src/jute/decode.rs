@@ -83,6 +83,11 @@ impl<'a> Decoder<'a> {
         self.offset
     }
 
+    /// Passes over bytes that were read before.
+    pub fn skip(&mut self, bytes: usize) {
+        self.offset = self.offset.saturating_add(bytes).min(self.input.len());
+    }
+
     /// What has not been read yet.
     pub fn remaining(&self) -> &'a [u8] {
         self.input.get(self.offset..).unwrap_or_default()

@@ -6,7 +6,7 @@
 
 use crate::protocol::{EventType, Zxid};
 use crate::reactor::ConnId;
-use crate::tree::AclId;
+use crate::tree::{AclId, NodeNumber};
 
 /// What the addressed shard does with the entry's reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,14 @@ pub enum EntryKind {
     Text = 6,
     /// The connect request is dropped without an answer (its `lastZxidSeen` is ahead of this server).
     Drop = 7,
+    /// The answer to getEphemerals: the body is what [`put_ephemerals`] makes.
+    Ephemerals = 8,
 }
 
 impl EntryKind {
     fn from_u8(v: u8) -> Option<EntryKind> {
         use EntryKind::*;
-        let all = [Silent, Reply, ReplyAndClose, Attached, Refused, Kick, Text, Drop];
+        let all = [Silent, Reply, ReplyAndClose, Attached, Refused, Kick, Text, Drop, Ephemerals];
         all.get(v as usize).copied()
     }
 }
@@ -181,6 +183,25 @@ impl<'a> Entry<'a> {
                 acl: AclId::from_number(i32_at(8) as u32),
             })
         })
+    }
+}
+
+/// Appends the body of an [`EntryKind::Ephemerals`] entry: the prefix of the paths that are asked for, and the numbers
+/// of the session's ephemerals at the entry's zxid. The shard makes their paths, in slices if they are many.
+pub fn put_ephemerals(out: &mut Vec<u8>, prefix: &str, numbers: impl Iterator<Item = NodeNumber>) {
+    out.extend_from_slice(&(prefix.len() as u32).to_le_bytes());
+    out.extend_from_slice(prefix.as_bytes());
+    out.extend(numbers.flat_map(|number| number.number().to_le_bytes()));
+}
+
+impl<'a> Entry<'a> {
+    /// The body of an [`EntryKind::Ephemerals`] entry.
+    pub fn ephemerals(&self) -> (impl Iterator<Item = NodeNumber> + use<'a>, &'a str) {
+        let (len, rest) = self.body.split_first_chunk::<4>().expect("put_ephemerals made it");
+        let (prefix, numbers) = rest.split_at(u32::from_le_bytes(*len) as usize);
+        let (numbers, _) = numbers.as_chunks::<4>();
+        let numbers = numbers.iter().map(|n| NodeNumber::from_number(u32::from_le_bytes(*n)));
+        (numbers, std::str::from_utf8(prefix).expect("put_ephemerals made it"))
     }
 }
 

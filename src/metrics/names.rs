@@ -76,6 +76,7 @@ named! {
         PausedOutstanding "paused_outstanding" "Times reading paused for too many outstanding requests."
         PausedLane "paused_lane" "Times reading paused because the way to the core was full."
         PausedVersions "paused_versions" "Times the core took no requests because old versions had reached their bound."
+        LongAnswers "long_answers" "Answers made in slices, because they would have taken long."
         LostWakes "lost_wakes" "Sleeps ended by the safety timer with work waiting."
         WatchEvents "watch_events" "Watch events sent."
         LogWrites "log_writes" "Writes to the log."

@@ -170,6 +170,18 @@ impl<'a> MultiOps<'a> {
         MultiOps { input: Decoder::new(body), reads: None, done: false }
     }
 
+    /// The operations behind `offset` bytes of a request's body, reads before which there were none but reads.
+    pub fn reads_from(body: &'a [u8], offset: usize) -> Self {
+        let mut input = Decoder::new(body);
+        input.skip(offset);
+        MultiOps { input, reads: (offset > 0).then_some(true), done: false }
+    }
+
+    /// How many bytes of the body were read.
+    pub fn offset(&self) -> usize {
+        self.input.offset()
+    }
+
     fn read(&mut self) -> Result<Option<(MultiHeader, MultiOp<'a>)>, DecodeError> {
         let offset = self.input.offset();
         let header = MultiHeader::decode(&mut self.input)?;

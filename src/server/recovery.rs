@@ -19,6 +19,9 @@ pub(super) struct Recovered {
     pub last_zxid: Zxid,
 }
 
+/// Transactions replayed before what they replaced is freed: one at a time a good part would go into looking who reads.
+const RECLAIM_EVERY: usize = 64;
+
 /// Loads the newest snapshot and replays the log behind it.
 pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     let tree_config = TreeConfig {
@@ -35,6 +38,7 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     let mut tree = loaded.tree;
     let log_dir = own_dir(&config.data_log_dir).join("log");
     let from_zxid = loaded.info.map_or(0, |info| info.zxid);
+    let mut applied = 0usize;
     let mut apply = |bytes: &[u8]| -> Result<(), log::BoxError> {
         let (header, body, digest) = txn::decode_record(bytes)?;
         tree::apply::apply(&mut tree, &header, &body)?;
@@ -49,7 +53,10 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
             );
         }
         tree.publish(header.zxid);
-        tree.reclaim(16);
+        applied += 1;
+        if applied.is_multiple_of(RECLAIM_EVERY) {
+            tree.reclaim(usize::MAX);
+        }
         Ok(())
     };
     let disk = log::RealDir::new(&log_dir, config.force_sync)

@@ -69,7 +69,8 @@ impl State {
     }
 
     fn notify<I: Io>(&mut self, io: &mut I, index: u32, event: &Event<'_>, frame: &[u8]) {
-        let Some(conn) = self.conns.get(index as usize).and_then(|c| c.as_deref()) else { return };
+        let conn = self.conns.get_mut(index as usize).and_then(|c| c.as_deref_mut());
+        let Some(conn) = conn else { return };
         let acl = self.reader.acl_list(event.acl);
         if event.acl != AclId::OPEN
             && !auth::allows(acl, perms::READ, &conn.identities, &self.links.auth)
@@ -77,13 +78,15 @@ impl State {
             return;
         }
         let id = conn.id;
-        if let Some(out) = io.out(id) {
+        let waiting = conn.long.as_ref().map_or(0, |long| long.bytes());
+        let behind = conn.long.as_mut().and_then(|long| long.behind());
+        if let Some(out) = behind.or_else(|| io.out(id)) {
             out.extend_from_slice(frame);
             self.metrics.count(Counter::WatchEvents);
             self.metrics.count(Counter::PacketsSent);
             self.metrics.add(Counter::WatchBytes, frame.len() as u64);
         }
-        if io.backlog(id) > self.limits.output_close_bytes {
+        if io.backlog(id) + waiting > self.limits.output_close_bytes {
             self.close_slow_reader(io, id);
         }
     }
@@ -113,6 +116,10 @@ impl State {
         match entry.head.kind {
             EntryKind::Silent => {}
             EntryKind::Reply | EntryKind::ReplyAndClose => self.deliver_reply(io, &mut conn, entry),
+            EntryKind::Ephemerals => {
+                self.deliver_ephemerals(io, &mut conn, entry);
+                self.serve_held(io, &mut conn);
+            }
             EntryKind::Attached => self.attached(io, &mut conn, Attached::take(entry.body)),
             EntryKind::Refused => self.refused(io, &mut conn),
             EntryKind::Kick | EntryKind::Drop => {
@@ -165,6 +172,7 @@ impl State {
 
     /// Goes on with what the connection had sent while it could not be read.
     pub(super) fn go_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
+        conn.barrier &= !conn.pending.is_empty();
         self.read_on(io, conn);
         let backlog = io.backlog(conn.id);
         if backlog > self.limits.output_close_bytes && conn.phase == Phase::Live {

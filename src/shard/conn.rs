@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::long::Long;
 use crate::protocol::{Identity, OpCode, Zxid};
 use crate::reactor::ConnId;
 
@@ -78,7 +79,7 @@ pub struct ConnStats {
 
 /// One client connection.
 #[derive(Debug)]
-pub struct Conn {
+pub(crate) struct Conn {
     /// The reactor's name for it.
     pub id: ConnId,
     /// The client's address.
@@ -116,6 +117,10 @@ pub struct Conn {
     pub paused: bool,
     /// What it sends stays in `input` while too many requests are under way in all.
     pub held_back: bool,
+    /// An answer that is being made in slices, or waits for its turn; no request behind it is taken meanwhile.
+    pub long: Option<Box<Long>>,
+    /// One of `pending` may turn out such an answer: no request behind it is taken.
+    pub barrier: bool,
     /// In the list of connections that go on when the way to the core has room again.
     pub stalled: bool,
     /// When it was accepted (monotonic); the handshake has a deadline.
@@ -152,6 +157,8 @@ impl Conn {
             identities_number,
             paused: false,
             held_back: false,
+            long: None,
+            barrier: false,
             stalled: false,
             accepted_ns: now_ns,
             stats: ConnStats {

@@ -86,16 +86,18 @@ impl State {
             || conn.pending.len() + conn.waiting.len() >= self.limits.pending_max
             || conn.held >= self.limits.held_max
             || conn.held_bytes >= self.limits.held_bytes_max
+            || conn.long.is_some()
+            || conn.barrier
             // Nothing is taken from the input until the core has attached the connection.
             || conn.phase == Phase::Connecting && conn.input.len() > self.limits.frame_bytes_max
     }
 
     pub(super) fn pause<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         if !conn.paused {
-            // One that is held back was counted when that began.
+            // One that is held back was counted when that began; one whose answer is long has its own counter.
             if conn.stalled {
                 self.metrics.count(Counter::PausedLane);
-            } else if !conn.held_back {
+            } else if !(conn.held_back || conn.long.is_some() || conn.barrier) {
                 self.metrics.count(Counter::PausedOutput);
             }
             conn.paused = true;

@@ -14,7 +14,7 @@
 //! - [`load`]: how many requests are under way on all shards
 //! - [`throttle`]: requests that wait while too many are
 //! - [`large`]: the room for large requests
-//! - [`reads`] and [`watching`]: the answers
+//! - [`reads`] and [`watching`]: the answers; [`long`]: those that take long, made in slices
 //! - [`view`]: what four-letter words are told of it
 //! - [`commits`]: working through the commit ring
 
@@ -25,6 +25,9 @@ mod flow;
 mod handshake;
 mod large;
 pub mod load;
+mod long;
+#[cfg(test)]
+mod long_tests;
 mod reads;
 mod serve;
 pub mod throttle;
@@ -144,6 +147,8 @@ pub(crate) struct State {
     watches: WatchTable,
     /// Held reads of all connections.
     held: usize,
+    /// Connections with an answer that is made in slices: the first one's is being made, the others wait in line.
+    longs: std::collections::VecDeque<ConnId>,
     /// The reader has let its versions go.
     parked: bool,
     /// Connections that go on when the lane has room again.
@@ -181,6 +186,7 @@ impl Shard {
                 conns: Vec::new(),
                 watches,
                 held: 0,
+                longs: std::collections::VecDeque::new(),
                 parked: false,
                 stalled: Vec::new(),
                 lost: Vec::new(),
@@ -224,14 +230,18 @@ impl Shard {
         self.state.tick(io);
         self.state.load.exchange(io.now_ns());
         self.state.let_go(io);
+        self.state.slice(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
+        if !self.state.longs.is_empty() {
+            return Turn::Again;
+        }
         Turn::Idle { deadline_ns: Some(self.state.deadline_ns(io.now_ns())) }
     }
 
     /// Before the thread sleeps: versions are let go where none can be asked for. False if there is work after all.
     pub fn before_park(&mut self) -> bool {
-        if !self.commits.is_empty() {
+        if !self.commits.is_empty() || !self.state.longs.is_empty() {
             return false;
         }
         // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
@@ -337,7 +347,7 @@ impl State {
     fn closed(&mut self, id: ConnId) {
         let Some(conn) = self.take(id) else { return };
         self.metrics.change(Gauge::Connections, -1);
-        self.no_longer_under_way(conn.pending.len());
+        self.no_longer_under_way(conn.pending.len() + usize::from(conn.long.is_some()));
         self.drop_waiting(&conn);
         self.links.admission.close(conn.peer.ip());
         self.end_large_of(&conn);

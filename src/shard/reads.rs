@@ -16,6 +16,7 @@ use crate::watch::WatchKind;
 
 use super::State;
 use super::conn::{Conn, op_name};
+use super::long::{ITEM_BYTES, LONG_ITEMS};
 
 /// The length before a frame.
 const FRAME_PREFIX_BYTES: usize = 4;
@@ -26,6 +27,8 @@ pub(super) enum Refusal {
     Code(ErrorCode),
     /// The request's bytes are no request; reported as a marshalling error.
     Malformed(DecodeError),
+    /// It would take long: to be answered in slices.
+    Long,
     /// A multiRead of writes; reported as a marshalling error, with the results of none as its body.
     NotReads,
 }
@@ -64,6 +67,10 @@ impl State {
         let frame = begin_frame(out);
         ReplyHeader { xid: cxid, zxid, err: 0 }.encode(out);
         let result = caught_up.and_then(|()| self.result(conn, op, body, out));
+        if matches!(result, Err(Refusal::Long)) {
+            out.truncate(start);
+            return self.put_off(io, conn, op, cxid, body, since_ns);
+        }
         if let Err(refusal) = result {
             let not_reads = matches!(refusal, Refusal::NotReads);
             let err = self.refusal_code(conn, op, refusal);
@@ -91,10 +98,10 @@ impl State {
         conn.answered(op, cxid, zxid, since_ns, now_ns);
     }
 
-    fn refusal_code(&mut self, conn: &Conn, op: OpCode, refusal: Refusal) -> ErrorCode {
+    pub(super) fn refusal_code(&mut self, conn: &Conn, op: OpCode, refusal: Refusal) -> ErrorCode {
         match refusal {
             Refusal::Code(code) => code,
-            Refusal::NotReads => ErrorCode::MarshallingError,
+            Refusal::Long | Refusal::NotReads => ErrorCode::MarshallingError,
             Refusal::Malformed(e) => {
                 self.complain(
                     Counter::RefusedBadRequest,
@@ -157,13 +164,23 @@ impl State {
         }
     }
 
-    fn node(&self, path: &str) -> Option<Node<'_>> {
-        // ZooKeeper keeps the root under the empty path as well.
-        self.reader.get(if path.is_empty() { "/" } else { path }, self.zxid)
+    pub(super) fn node(&self, path: &str) -> Option<Node<'_>> {
+        self.node_at(path, self.zxid)
     }
 
-    fn readable(&self, conn: &Conn, path: &str) -> Result<Node<'_>, ErrorCode> {
-        let node = self.node(path).ok_or(ErrorCode::NoNode)?;
+    fn node_at(&self, path: &str, zxid: Zxid) -> Option<Node<'_>> {
+        // ZooKeeper keeps the root under the empty path as well.
+        self.reader.get(if path.is_empty() { "/" } else { path }, zxid)
+    }
+
+    /// The node at `zxid`, which is the shard's own or a pinned one, if the connection may read it.
+    pub(super) fn readable(
+        &self,
+        conn: &Conn,
+        path: &str,
+        zxid: Zxid,
+    ) -> Result<Node<'_>, ErrorCode> {
+        let node = self.node_at(path, zxid).ok_or(ErrorCode::NoNode)?;
         self.check(conn, &node, perms::READ)?;
         Ok(node)
     }
@@ -187,7 +204,7 @@ impl State {
         watch: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let node = self.readable(conn, path)?;
+        let node = self.readable(conn, path, self.zxid)?;
         out.put_buffer(node.data());
         put_stat(out, &node.stat());
         if watch {
@@ -229,7 +246,10 @@ impl State {
         with_stat: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let node = self.readable(conn, path)?;
+        let node = self.readable(conn, path, self.zxid)?;
+        if conn.pending.is_empty() && node.num_children() as usize > LONG_ITEMS {
+            return Err(Refusal::Long);
+        }
         put_children(out, node.children());
         if with_stat {
             put_stat(out, &node.stat());
@@ -256,10 +276,15 @@ impl State {
         path: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let node = self.readable(conn, path)?;
+        let node = self.readable(conn, path, self.zxid)?;
         // ZooKeeper counts paths that begin with `path/`, so under the empty path the root counts too.
         let itself = if path.is_empty() { 0 } else { 1 };
-        out.put_i32((node.subtree().count() as i32).saturating_sub(itself));
+        let most = if conn.pending.is_empty() { LONG_ITEMS } else { usize::MAX };
+        let count = node.subtree().take(most).count();
+        if count == most {
+            return Err(Refusal::Long);
+        }
+        out.put_i32((count as i32).saturating_sub(itself));
         Ok(())
     }
 
@@ -272,7 +297,7 @@ impl State {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let first = out.len();
+        let (first, mut items) = (out.len(), 0);
         let mut ops = MultiOps::new(body);
         while let Some(op) = ops.next() {
             let (_, op) = op?;
@@ -298,17 +323,26 @@ impl State {
                 Err(e) => return Err(e),
             }
             if out.len() - first > self.limits.output_close_bytes {
-                let max = self.limits.output_close_bytes;
-                let why = format_args!(
-                    "{} sent a multiRead whose answer is longer than {max} bytes; answered THROTTLEDOP",
-                    conn.peer
-                );
-                self.complain(Counter::ThrottledOps, why);
-                return Err(ErrorCode::ThrottledOp.into());
+                return Err(self.too_long(conn, OpCode::MultiRead));
+            }
+            items += 1 + (out.len() - start) / ITEM_BYTES;
+            if items > LONG_ITEMS && conn.pending.is_empty() {
+                return Err(Refusal::Long);
             }
         }
         end_multi(out);
         Ok(())
+    }
+
+    /// An answer at which its own connection would be closed is not made.
+    pub(super) fn too_long(&mut self, conn: &Conn, op: OpCode) -> Refusal {
+        let (max, op) = (self.limits.output_close_bytes, op.name());
+        let why = format_args!(
+            "{} sent a {op} whose answer is longer than {max} bytes; answered THROTTLEDOP",
+            conn.peer
+        );
+        self.complain(Counter::ThrottledOps, why);
+        ErrorCode::ThrottledOp.into()
     }
 
     /// Sets a watch together with the read that asks for it (R4).

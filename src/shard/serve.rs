@@ -12,6 +12,7 @@ use crate::protocol::{
     ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid,
 };
 use crate::reactor::{Io, monotonic_ns};
+use crate::tree::WARM_PATHS_MAX;
 
 use super::State;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
@@ -33,7 +34,7 @@ pub(super) enum Flow {
 impl State {
     /// Works through the whole frames at the front of `input`; returns how many bytes it took.
     pub(super) fn frames<I: Io>(&mut self, io: &mut I, conn: &mut Conn, input: &[u8]) -> usize {
-        let mut used = 0;
+        let (mut used, mut warmed) = (0, 0);
         while !conn.paused && matches!(conn.phase, Phase::Live | Phase::Handshake) {
             let rest = &input[used..];
             if conn.phase == Phase::Handshake {
@@ -60,6 +61,9 @@ impl State {
                     break;
                 }
             };
+            if rest.len() > taken && used >= warmed {
+                warmed = used + self.warm(rest);
+            }
             match self.request(io, conn, frame) {
                 Flow::Next => used += taken,
                 Flow::Close => {
@@ -79,6 +83,33 @@ impl State {
             }
         }
         if conn.phase == Phase::Closing { input.len() } else { used }
+    }
+
+    /// Has the processor fetch what the next reads will look at: in a large tree each would wait for memory several
+    /// times. Returns how many bytes of the input it has looked at.
+    fn warm(&self, input: &[u8]) -> usize {
+        if !self.reader.is_worth_warming() {
+            return usize::MAX / 2;
+        }
+        let (mut paths, mut count, mut used) = ([""; WARM_PATHS_MAX], 0, 0);
+        while count < paths.len()
+            && let Frame::Whole(frame, taken) =
+                split_frame(&input[used..], self.limits.frame_bytes_max)
+        {
+            used += taken;
+            let mut d = Decoder::new(frame);
+            if let Ok(header) = RequestHeader::decode(&mut d)
+                && OpCode::from_i32(header.op_raw).is_some_and(begins_with_path)
+                && let Ok(path) = d.str()
+            {
+                paths[count] = path;
+                count += 1;
+            }
+        }
+        if count > 1 {
+            self.reader.warm(paths[..count].iter().copied());
+        }
+        used
     }
 
     pub(super) fn refuse_length<I: Io>(&mut self, io: &mut I, conn: &mut Conn, length: i32) {
@@ -185,6 +216,7 @@ impl State {
             self.answer(io, conn, op, header.xid, &frame[HEADER_BYTES..], since_ns);
             self.end_large(frame.len());
         } else {
+            conn.barrier |= self.may_be_long(op, &frame[HEADER_BYTES..]);
             conn.pending.push_back(Pending::Held(frame.into(), since_ns));
             conn.held += 1;
             conn.held_bytes += frame.len();
@@ -220,6 +252,8 @@ impl State {
         if !self.forward(&message) {
             return Flow::Full;
         }
+        // Its answer may be made in slices.
+        conn.barrier |= header.op_raw == OpCode::GetEphemerals.code();
         let (cxid, op, bytes) = (header.xid, header.op_raw, frame.len() as u32);
         conn.pending.push_back(Pending::Ordered { cxid, op, since_ns, bytes });
         self.under_way(1);
@@ -284,8 +318,9 @@ impl State {
     /// Answers the held reads at the front of the queue, at the shard's present zxid. Stops at the bound at which
     /// the connection is closed, which [`go_on`](Self::go_on) does.
     pub(super) fn serve_held<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        while let Some(pending) =
-            conn.pending.pop_front_if(|p| !matches!(p, Pending::Ordered { .. }))
+        while conn.long.is_none()
+            && let Some(pending) =
+                conn.pending.pop_front_if(|p| !matches!(p, Pending::Ordered { .. }))
         {
             self.no_longer_under_way(1);
             match pending {
@@ -364,6 +399,12 @@ fn is_read(op: OpCode) -> bool {
             | CheckWatches
             | RemoveWatches
     )
+}
+
+/// Reads of one node, whose request begins with its path.
+fn begins_with_path(op: OpCode) -> bool {
+    use OpCode::*;
+    matches!(op, Exists | GetData | GetAcl | GetChildren | GetChildren2)
 }
 
 /// Ordered by the ensemble core.

@@ -117,8 +117,10 @@ impl State {
             self.drop_stale(io, conn, frame.len());
             return true;
         }
-        // A message to the core must find room, or it would have to wait here again.
-        if self.is_throttling(settings.requests_max) || self.lane.is_full() {
+        // A message to the core must find room, or it would have to wait here again. Behind a long answer nothing of its
+        // connection is taken.
+        let behind_long = conn.long.is_some() || conn.barrier;
+        if self.is_throttling(settings.requests_max) || self.lane.is_full() || behind_long {
             conn.waiting.push_front((frame, since_ns));
             return false;
         }

@@ -41,7 +41,7 @@ mod writer;
 pub use acl::AclId;
 pub use load::LoadNode;
 pub use quota::{StatsTrack, stats_path};
-pub use reader::{Listing, Pin, Reader, Walker};
+pub use reader::{Listing, NodeNumber, Pin, PinRef, Reader, Walker};
 pub use reclaim::Retained;
 pub use sessions::SessionInfo;
 pub use state::{Create, Created, Deleted};

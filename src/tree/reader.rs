@@ -9,6 +9,22 @@ use crate::protocol::{Acl, Zxid};
 use std::cell::Cell;
 use std::sync::Arc;
 
+/// A znode's number, by which the writer names one to a reader. Good at the zxids at which the znode lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeNumber(pub(super) u32);
+
+impl NodeNumber {
+    /// The number that was made of one.
+    pub fn from_number(number: u32) -> NodeNumber {
+        NodeNumber(number)
+    }
+
+    /// The number itself.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// One reading thread. Reads take no lock and write nothing.
 ///
 /// A shard's reader has a zxid of its own, which keeps everything from it on, and moves it forward with
@@ -114,6 +130,11 @@ impl Reader {
         unsafe { self.tree.find(path, at) }
     }
 
+    /// Whether the tree is larger than a processor's cache, so that [`Reader::warm`] gains anything.
+    pub fn is_worth_warming(&self) -> bool {
+        self.tree.is_worth_warming()
+    }
+
     /// Has the processor fetch what reads of these paths will look at: where several requests wait, the
     /// lines come at the price of about one. Looks at [`super::WARM_PATHS_MAX`] paths and no more;
     /// changes nothing but time.
@@ -128,6 +149,15 @@ impl Reader {
         self.check_online();
         // SAFETY: as in `get`.
         unsafe { self.tree.acls.list(id) }
+    }
+
+    /// Appends the path of a znode that the writer has named by its number; false if it does not live at the
+    /// pin. The number is good at the zxids at which the znode lives.
+    pub fn push_path_of(&self, pin: &Pin, number: NodeNumber, out: &mut String) -> bool {
+        self.check_pin(pin);
+        // SAFETY: the writer has found the node alive at the pinned zxid, and the pin stands.
+        let node = unsafe { self.tree.node_at(number.0, pin.zxid) };
+        node.inspect(|node| node.push_path(out)).is_some()
     }
 
     /// Pins what is published.
@@ -211,18 +241,42 @@ impl std::fmt::Debug for Pin {
     }
 }
 
+/// A pin that is borrowed or shared.
+///
+/// # Safety
+/// It is always the same pin, and that stands for as long as the value.
+pub unsafe trait PinRef {
+    /// The pin.
+    fn pin(&self) -> &Pin;
+}
+
+// SAFETY: the borrow keeps the pin.
+unsafe impl PinRef for &Pin {
+    fn pin(&self) -> &Pin {
+        self
+    }
+}
+
+// SAFETY: the share keeps the pin.
+unsafe impl PinRef for Arc<Pin> {
+    fn pin(&self) -> &Pin {
+        self
+    }
+}
+
 /// Where a walk over the state of a pin stands. Holds no reference into the tree, so the reader may
 /// quiesce, park and do other things between two steps.
 ///
 /// Why that is sound: it remembers a node that lives at the pinned zxid, and while the pin stands such
 /// a node is neither unlinked nor freed.
-pub struct Walker<'p> {
-    pin: &'p Pin,
+#[derive(Debug)]
+pub struct Walker<P: PinRef> {
+    pin: P,
     top: u32,
     next: Next,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Next {
     /// This very node.
     This(u32),
@@ -231,24 +285,24 @@ enum Next {
     Nothing,
 }
 
-impl<'p> Walker<'p> {
+impl<P: PinRef> Walker<P> {
     /// A walk over everything.
-    pub fn new(pin: &'p Pin) -> Self {
+    pub fn new(pin: P) -> Self {
         Self { pin, top: ROOT, next: Next::This(ROOT) }
     }
 
     /// A walk over the znode at `path` and what lies under it; `None` if it did not exist.
-    pub fn under(reader: &Reader, pin: &'p Pin, path: &str) -> Option<Self> {
-        reader.check_pin(pin);
-        let top = reader.get(path, pin.zxid)?.index();
+    pub fn under(reader: &Reader, pin: P, path: &str) -> Option<Self> {
+        reader.check_pin(pin.pin());
+        let top = reader.get(path, pin.pin().zxid)?.index();
         Some(Self { pin, top, next: Next::This(top) })
     }
 
     /// The next znode, parents before their children. The reader quiesces on the way.
     pub fn next<'r>(&mut self, reader: &'r mut Reader) -> Option<Node<'r>> {
         reader.quiesce();
-        reader.check_pin(self.pin);
-        let at = self.pin.zxid;
+        reader.check_pin(self.pin.pin());
+        let at = self.pin.pin().zxid;
         // SAFETY: the remembered node lives at the pin, which stands; the reader is online and does
         // not quiesce during 'r.
         unsafe {
@@ -264,29 +318,28 @@ impl<'p> Walker<'p> {
 
     /// The znode that [`Walker::next`] returned last, for a reader that has quiesced or parked since.
     pub fn again<'r>(&self, reader: &'r Reader) -> Option<Node<'r>> {
-        reader.check_pin(self.pin);
+        reader.check_pin(self.pin.pin());
         let Next::Behind(index) = self.next else { return None };
         // SAFETY: as in `next`.
-        unsafe { reader.tree.node_at(index, self.pin.zxid) }
+        unsafe { reader.tree.node_at(index, self.pin.pin().zxid) }
     }
 }
 
-/// Where the listing of a znode's children stands, at a pin of its own. As a [`Walker`], it holds no
-/// reference between two steps.
+/// Where the listing of a znode's children stands, at a pin. As a [`Walker`], it holds no reference between
+/// two steps.
+#[derive(Debug)]
 pub struct Listing {
-    pin: Pin,
+    pin: Arc<Pin>,
     parent: u32,
     next: Next,
 }
 
 impl Listing {
-    /// The children of the znode at `path` at the pin; gives the pin back if there was none.
-    pub fn new(reader: &Reader, pin: Pin, path: &str) -> Result<Self, Pin> {
+    /// The children of the znode at `path` at the pin; `None` if there was none.
+    pub fn new(reader: &Reader, pin: Arc<Pin>, path: &str) -> Option<Self> {
         reader.check_pin(&pin);
-        match reader.get(path, pin.zxid).map(|node| node.index()) {
-            Some(parent) => Ok(Self { pin, parent, next: Next::This(parent) }),
-            None => Err(pin),
-        }
+        let parent = reader.get(path, pin.zxid)?.index();
+        Some(Self { pin, parent, next: Next::This(parent) })
     }
 
     /// The zxid it is a listing of.

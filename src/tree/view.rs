@@ -66,7 +66,15 @@ pub(super) struct ChildrenHalf {
     pub count: u32,
 }
 
+/// Nodes below which a tree is likely to be in the processor's cache, with a version each some 5 MiB.
+const WARM_NODES_MIN: u32 = 1 << 14;
+
 impl Tree {
+    /// Whether the tree is larger than a processor's cache.
+    pub(super) fn is_worth_warming(&self) -> bool {
+        self.nodes.used() >= WARM_NODES_MIN
+    }
+
     /// The node at `index` as it was at `at`, if it lived then.
     ///
     /// # Safety

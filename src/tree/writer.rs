@@ -5,6 +5,7 @@ use super::index::Index;
 use super::load::LoadNode;
 use super::owners::Owners;
 use super::queue::BlockQueue;
+use super::reader::NodeNumber;
 use super::reclaim::{Bin, Retained};
 use super::sessions::{SessionInfo, SessionWriter};
 use super::slab::{NEWEST, NodeSlab};
@@ -87,6 +88,11 @@ impl TreeWriter {
     /// The newest state of a znode.
     pub fn get(&self, path: &str) -> Option<Node<'_>> {
         self.state.find(&self.tree, path)
+    }
+
+    /// As [`super::Reader::is_worth_warming`].
+    pub fn is_worth_warming(&self) -> bool {
+        self.tree.is_worth_warming()
     }
 
     /// Has the processor fetch what changes to these paths will look at, as [`super::Reader::warm`].
@@ -193,6 +199,11 @@ impl TreeWriter {
     pub fn ephemerals(&self, session: i64) -> impl Iterator<Item = String> + use<> {
         let nodes = self.state.owners.ephemerals(session);
         self.state.sorted_paths(&self.tree, nodes).into_iter()
+    }
+
+    /// The numbers of a session's ephemerals in the newest state.
+    pub fn ephemeral_numbers(&self, session: i64) -> impl Iterator<Item = NodeNumber> + '_ {
+        self.state.owners.ephemerals(session).map(NodeNumber)
     }
 
     /// The sessions that own ephemerals, by id.

@@ -152,6 +152,76 @@ pub fn build(server: &Server, shape: Shape, batch: usize) -> Result<Built> {
     Ok(built)
 }
 
+/// Which request goes to scattered nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scattered {
+    Get,
+    Set,
+}
+
+struct Scatter {
+    shape: Shape,
+    kind: Scattered,
+    random: u64,
+    left: usize,
+    unanswered: usize,
+    data: Vec<u8>,
+    /// The last xid asked and answered, of each session.
+    xids: Vec<(i32, i32)>,
+}
+
+impl Handler for Scatter {
+    fn reply(&mut self, session: usize, body: &[u8], _now_ns: u64) -> Result<()> {
+        let (_, answered) = &mut self.xids[session];
+        *answered += 1;
+        let bytes = match self.kind {
+            Scattered::Get => wire::get_data_reply_bytes(DATA_BYTES),
+            Scattered::Set => wire::SET_DATA_REPLY_BYTES,
+        };
+        self.unanswered -= 1;
+        check_reply(session, body, *answered, wire::REPLY_HEADER_BYTES + bytes)
+    }
+
+    fn refill(&mut self, session: usize, _now_ns: u64, out: &mut Vec<u8>) {
+        let (asked, answered) = &mut self.xids[session];
+        while ((*asked - *answered) as usize) < OUTSTANDING && self.left > 0 {
+            *asked += 1;
+            self.left -= 1;
+            self.unanswered += 1;
+            self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let index = (self.random >> 32) as usize * self.shape.count >> 32;
+            let path = self.shape.path(index);
+            match self.kind {
+                Scattered::Get => wire::get_data(out, *asked, &path, false),
+                Scattered::Set => wire::set_data(out, *asked, &path, &self.data),
+            }
+        }
+    }
+}
+
+/// Asks for `count` nodes all over the tree, 64 × 16: requests a second, and CPU time of the server each in µs.
+fn scatter(server: &Server, shape: Shape, kind: Scattered, count: usize) -> Result<(f64, f64)> {
+    let mut pool = Pool::new()?;
+    pool.open(server.addr(), SESSIONS, CONNECTING, SESSION_TIMEOUT_MS)?;
+    let mut load = Scatter {
+        shape,
+        kind,
+        random: 1,
+        left: count,
+        unanswered: 0,
+        data: data(),
+        xids: vec![(0, 0); SESSIONS],
+    };
+    let (cpu, start) = (server.cpu_ns()?, sys::now_ns());
+    pool.kick(&mut load)?;
+    while load.unanswered > 0 {
+        pool.poll_or_fail(&mut load, || "asking for scattered nodes".into())?;
+    }
+    let (elapsed_ns, cpu) = (sys::now_ns() - start, server.cpu_ns()? - cpu);
+    pool.close()?;
+    Ok((count as f64 / (elapsed_ns as f64 / 1e9), cpu as f64 / 1e3 / count as f64))
+}
+
 /// Checks that every parent has its children and that some nodes have their data.
 pub fn verify(server: &Server, shape: Shape) -> Result<()> {
     let mut client = Client::connect(server.addr(), Duration::from_secs(10))?;
@@ -202,15 +272,22 @@ impl Scenario for Znodes {
         let built = build(&server, shape, context.scale.batch)?;
         let full = server.settled_rss_bytes()?;
         verify(&server, shape)?;
+        let (gets, get_cpu) = scatter(&server, shape, Scattered::Get, 2 * shape.count)?;
         server.kill()?;
         let restart = server.restart_until_read(&shape.path(shape.count - 1))?;
         verify(&server, shape)?;
         let restarted = server.settled_rss_bytes()?;
+        // Behind the restart, so that its log is that of the creation alone.
+        let (sets, set_cpu) = scatter(&server, shape, Scattered::Set, shape.count / 2)?;
         let count = shape.count as f64;
         Ok(vec![
             higher("created", "1/s", count / (built.elapsed_ns as f64 / 1e9)),
             lower("server CPU", "µs/create", built.server_cpu_ns as f64 / 1e3 / count),
             about("load CPU", "µs/create", built.load_cpu_ns as f64 / 1e3 / count),
+            higher("getData, scattered, 64 × 16", "1/s", gets),
+            lower("server CPU, getData", "µs/request", get_cpu),
+            higher("setData, scattered, 64 × 16", "1/s", sets),
+            lower("server CPU, setData", "µs/request", set_cpu),
             about("RSS, empty", "MB", empty as f64 / 1e6),
             lower("RSS more than empty", "B/znode", (full as f64 - empty as f64) / count),
             lower("kill -9 to first read", "s", restart.as_secs_f64()),

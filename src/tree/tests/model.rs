@@ -341,7 +341,7 @@ impl Harness {
             }
         };
         let listing = (!parked)
-            .then(|| Listing::new(reader, reader.pin(), PATHS[usize::from(b) % PATHS.len()]).ok())
+            .then(|| Listing::new(reader, reader.pin().into(), PATHS[usize::from(b) % PATHS.len()]))
             .flatten();
         self.pins.push(Pinned { pin, reader: r, listing });
     }
