@@ -503,6 +503,46 @@ fn who_asks_for_much_and_reads_nothing_is_paused_and_then_closed() {
 }
 
 #[test]
+fn who_reads_slowly_for_longer_than_its_time_out_gets_every_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = server(&dir, "ringkeeper.outputPauseBytes=65536");
+    let began = Instant::now();
+    let healthy = Healthy::start(&server);
+    let stream = connect_from("127.0.0.1", server.port, 4096);
+    let mut slow = Client::over(stream, 2_000).expect("connect");
+    let big: Vec<u8> = (0..900_000u32).map(|at| (at % 251) as u8).collect();
+    assert_eq!(slow.create("/big", &big, 0).expect("create"), 0);
+    assert_eq!(slow.create("/slow", b"", 1).expect("create"), 0);
+    let first = slow.put_get("/big", false);
+    for _ in 1..20 {
+        slow.put_get("/big", false);
+    }
+    slow.flush().expect("send");
+    until("it is paused", || server.metric("paused_output") > 0);
+    // A trickle for three times its time-out, during which it sends nothing; then all the rest.
+    let mut bytes = Vec::new();
+    let until = Instant::now() + 3 * Duration::from_millis(slow.timeout_ms as u64);
+    let mut stream = slow.stream().try_clone().expect("a second handle");
+    while Instant::now() < until {
+        let mut some = [0; 2048];
+        let count = stream.read(&mut some).expect("it is not closed");
+        assert!(count > 0, "it is not closed");
+        bytes.extend(&some[..count]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(bytes.len() < 10 << 20, "the trickle was a flood");
+    slow.unread(&bytes);
+    for xid in first..first + 20 {
+        let (found, _, err, body) = slow.receive().expect("a reply").reply();
+        assert_eq!((found, err), (xid, 0));
+        assert!(common::data_of(&body).0 == big);
+    }
+    assert!(slow.get("/slow").expect("get").is_ok(), "its session lives");
+    assert_eq!(server.metric("refused_slow_reader"), 0);
+    healthy.end(&server, began);
+}
+
+#[test]
 fn a_watcher_of_a_hot_node_that_reads_nothing_is_closed() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = server(&dir, "tickTime=2000\nringkeeper.outputLimitBytes=1048576");

@@ -80,7 +80,8 @@ impl State {
         let mut stuck = Vec::new();
         for conn in self.conns.iter_mut().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
             self.links.heard.touch(conn.slot, now_ms);
-            if conn.reads_nothing(io.backlog(conn.id), self.limits.output_pause_bytes, now_ns) {
+            let full = io.backlog(conn.id) > self.limits.output_pause_bytes;
+            if conn.reads_nothing(full.then(|| io.taken(conn.id)), now_ns) {
                 stuck.push(conn.id);
             }
         }
