@@ -52,6 +52,13 @@ pub trait Io {
     /// megabytes in the kernel's own queue drain. Costs a system call.
     fn taken(&self, c: ConnId) -> u64;
 
+    /// Memory that the connection's output holds: more than its backlog by what has left of a send that has not ended,
+    /// and by room to grow. 0 for a connection that is gone.
+    fn held(&self, c: ConnId) -> usize;
+
+    /// Memory held by the output of all connections, but those that are closed without it.
+    fn output_bytes(&mut self) -> usize;
+
     /// Closes: after what was appended has left, or at once and without it. `closed` follows.
     fn close(&mut self, c: ConnId, after_flush: bool);
 

@@ -38,6 +38,8 @@ pub(super) struct Conn {
     pub(super) sent: usize,
     /// Bytes that the kernel has taken in the connection's life.
     pub(super) handed: u64,
+    /// Memory of its output that is in the driver's sum.
+    pub(super) weighed: usize,
     /// Arrived while reading was paused.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every idle connection")]
     pub(super) kept: Option<Box<Vec<u8>>>,
@@ -74,6 +76,7 @@ impl Conn {
             sending: Vec::new(),
             sent: 0,
             handed: 0,
+            weighed: 0,
             kept: None,
             socket: None,
             generation,
@@ -104,6 +107,14 @@ impl Conn {
     /// Bytes appended and not known to be taken by the kernel.
     pub(super) fn backlog(&self) -> usize {
         self.out.len() + self.sending.len().saturating_sub(self.sent)
+    }
+
+    /// Memory that its output holds and will hold for a while: none once it is closing.
+    pub(super) fn weight(&self) -> usize {
+        match self.life {
+            Life::Open | Life::Flushing => self.out.capacity() + self.sending.capacity(),
+            Life::Free | Life::Closing => 0,
+        }
     }
 
     /// Bytes that have left for good: taken by the kernel, and then by the peer's.
@@ -164,6 +175,7 @@ impl Conns {
     pub(super) fn remove(&mut self, index: u32) {
         let conn = &mut self.conns[index as usize];
         assert!(conn.life != Life::Free && !conn.is_in_kernel(), "a socket closed while in use");
+        debug_assert!(conn.weighed == 0, "what has gone is still weighed");
         *conn = Conn::free(conn.generation.wrapping_add(1));
         self.free.push(index);
     }

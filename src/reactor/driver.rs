@@ -42,6 +42,9 @@ pub(super) struct Driver {
     pub(super) now_ns: u64,
     pub(super) accept_paused: bool,
     pub(super) stopping: bool,
+    /// Memory of the output of all connections, and the one whose output was given out last: it may have grown since.
+    output_bytes: usize,
+    pub(super) given_out: Option<u32>,
     /// Connections with something to send.
     pub(super) dirty: Vec<u32>,
     /// Connections whose send of the last gathering is not yet known to have left.
@@ -85,6 +88,8 @@ impl Driver {
             now_ns: super::monotonic_ns(),
             accept_paused: false,
             stopping: false,
+            output_bytes: 0,
+            given_out: None,
             dirty: Vec::new(),
             in_flight: Vec::new(),
             paused_sends: false,
@@ -106,6 +111,14 @@ impl Driver {
         let c = self.conns.insert(socket)?;
         self.note_rearm(c.index);
         Some(c)
+    }
+
+    /// Brings the sum of all output's memory up to date with this connection's.
+    pub(super) fn weigh(&mut self, index: u32) {
+        let conn = self.conns.at(index);
+        let weight = conn.weight();
+        let before = std::mem::replace(&mut conn.weighed, weight);
+        self.output_bytes = self.output_bytes + weight - before;
     }
 
     pub(super) fn note_dirty(&mut self, index: u32) {
@@ -157,6 +170,8 @@ impl Driver {
             return false;
         }
         conn.kept = None;
+        self.weigh(index);
+        let conn = self.conns.at(index);
         let out = std::mem::take(&mut conn.out);
         let generation = conn.generation();
         let cancel_recv = conn.recv_armed && !std::mem::replace(&mut conn.recv_cancelled, true);
@@ -272,7 +287,12 @@ impl Io for Driver {
         if !std::mem::replace(&mut conn.on_dirty, true) {
             self.dirty.push(c.index);
         }
-        Some(&mut conn.out)
+        if let Some(last) = self.given_out.replace(c.index)
+            && last != c.index
+        {
+            self.weigh(last);
+        }
+        Some(&mut self.conns.at(c.index).out)
     }
 
     fn backlog(&self, c: ConnId) -> usize {
@@ -281,6 +301,17 @@ impl Io for Driver {
 
     fn taken(&self, c: ConnId) -> u64 {
         self.conns.get(c).map_or(0, |conn| conn.taken())
+    }
+
+    fn held(&self, c: ConnId) -> usize {
+        self.conns.get(c).map_or(0, |conn| conn.weight())
+    }
+
+    fn output_bytes(&mut self) -> usize {
+        if let Some(last) = self.given_out {
+            self.weigh(last);
+        }
+        self.output_bytes
     }
 
     fn close(&mut self, c: ConnId, after_flush: bool) {

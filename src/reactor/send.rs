@@ -19,7 +19,9 @@ impl Driver {
     /// Queues a send for every connection that has something to send and no send in flight.
     pub(super) fn gather_sends(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        self.given_out = None;
         for index in dirty.drain(..) {
+            self.weigh(index);
             let conn = self.conns.at(index);
             conn.on_dirty = false;
             if conn.send != Sending::Idle {
@@ -27,6 +29,7 @@ impl Driver {
             }
             if conn.out.is_empty() {
                 let unused = std::mem::take(&mut conn.out);
+                self.weigh(index);
                 self.pool.give(unused);
             } else if matches!(conn.life, Life::Open | Life::Flushing) {
                 conn.sending = std::mem::take(&mut conn.out);
@@ -131,6 +134,8 @@ impl Driver {
         conn.send = Sending::Idle;
         conn.sent = 0;
         let sent = std::mem::take(&mut conn.sending);
+        self.weigh(index);
+        let conn = self.conns.at(index);
         if conn.life != Life::Open {
             self.note_ending(index);
         }

@@ -277,6 +277,15 @@ impl Io for FakeIo {
         self.conn(c).map_or(0, |conn| conn.taken)
     }
 
+    fn held(&self, c: ConnId) -> usize {
+        self.backlog(c)
+    }
+
+    fn output_bytes(&mut self) -> usize {
+        let kept = |conn: &&FakeConn| conn.open && conn.closing != Some(CloseKind::AtOnce);
+        self.conns.iter().filter(kept).map(|conn| conn.out.len()).sum()
+    }
+
     fn close(&mut self, c: ConnId, after_flush: bool) {
         if let Some(conn) = self.conn_mut(c)
             && conn.closing != Some(CloseKind::AtOnce)

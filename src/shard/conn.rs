@@ -84,8 +84,16 @@ pub struct Conn {
     pub held: usize,
     /// Bytes of their requests.
     pub held_bytes: usize,
-    /// What the client had taken of its output when a tick last looked while it was paused for its output, and since
-    /// when it has taken nothing; `None` while it is not.
+    /// Memory of `input` and of the held reads that is in the shard's sum.
+    pub weighed: usize,
+    /// When bytes last arrived (monotonic).
+    pub fed_ns: u64,
+    /// It is read although it is in the midst of a large request, while others have to wait.
+    pub has_turn: bool,
+    /// In the list of connections that go on when all together hold less.
+    pub awaits_room: bool,
+    /// What the client had taken of its output when a tick last looked, and since when it has taken nothing; `None`
+    /// while its output is in nobody's way.
     pub unread: Option<(u64, u64)>,
     /// The session it is attached to, 0 before that.
     pub session_id: i64,
@@ -128,6 +136,10 @@ impl Conn {
             pending: VecDeque::new(),
             held: 0,
             held_bytes: 0,
+            weighed: 0,
+            fed_ns: now_ns,
+            has_turn: false,
+            awaits_room: false,
             unread: None,
             session_id: 0,
             timeout_ms: 0,
@@ -150,8 +162,8 @@ impl Conn {
 
     /// Whether the client has taken nothing of its output for a whole session timeout. While it does not, it is not
     /// read either, so its pings do not count: without an end to that a client that hangs would hold its ephemerals
-    /// for ever. One that takes a byte now and then is alive. Asked at every tick of a paused connection; `taken` is
-    /// what it has taken since it was accepted, `None` if it is paused for another reason than its output.
+    /// for ever. One that takes a byte now and then is alive. Asked at every tick; `taken` is what it
+    /// has taken since it was accepted, `None` if its output is in nobody's way.
     pub fn reads_nothing(&mut self, taken: Option<u64>, now_ns: u64) -> bool {
         match (taken, self.unread) {
             (Some(taken), Some((before, since_ns))) if taken <= before => {
@@ -162,6 +174,11 @@ impl Conn {
                 false
             }
         }
+    }
+
+    /// Whether it had taken nothing of its output from one tick to another.
+    pub fn stands_still(&self, now_ns: u64, tick_ns: u64) -> bool {
+        self.unread.is_some_and(|(_, since_ns)| now_ns.saturating_sub(since_ns) > tick_ns)
     }
 
     /// Notes that a request of `op` was answered.
@@ -257,8 +274,9 @@ mod tests {
         let ms = |n: u64| n * 1_000_000;
         assert!(!c.reads_nothing(Some(500), ms(1)));
         assert!(!c.reads_nothing(Some(500), ms(10)), "9 ms");
-        assert!(c.reads_nothing(Some(500), ms(11)));
+        assert!(c.reads_nothing(Some(500), ms(11)) && c.stands_still(ms(11), ms(5)));
         assert!(!c.reads_nothing(Some(501), ms(12)), "it has read something");
+        assert!(!c.stands_still(ms(13), ms(5)));
         assert!(!c.reads_nothing(Some(501), ms(21)));
         assert!(!c.reads_nothing(None, ms(22)), "paused for another reason");
         assert!(!c.reads_nothing(Some(501), ms(40)), "a new spell");

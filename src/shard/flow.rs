@@ -8,7 +8,7 @@ use super::State;
 use super::conn::{Conn, Phase};
 
 /// How often a shard looks at its deadlines.
-const TICK_NS: u64 = 100_000_000;
+pub(super) const TICK_NS: u64 = 100_000_000;
 
 impl State {
     /// Goes on with connections that waited for room in the lane.
@@ -41,16 +41,21 @@ impl State {
     pub(super) fn read_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
         if conn.paused && !conn.stalled && !self.congested(io, conn) {
             conn.paused = false;
+            conn.fed_ns = io.now_ns();
             self.input(io, conn);
             if !conn.paused && conn.phase != Phase::Closing {
                 io.resume(conn.id);
             }
+        } else if conn.paused {
+            self.await_room(conn);
         }
     }
 
     /// Whether the connection has reached a bound at which it is no longer read.
     pub(super) fn congested<I: Io>(&self, io: &I, conn: &Conn) -> bool {
-        io.backlog(conn.id) > self.limits.output_pause_bytes
+        io.backlog(conn.id) > self.output_pause_bytes()
+            || self.output.is_full()
+            || self.awaits_turn(conn)
             || conn.pending.len() >= self.limits.pending_max
             || conn.held >= self.limits.held_max
             || conn.held_bytes >= self.limits.held_bytes_max
@@ -65,6 +70,7 @@ impl State {
                 false => Counter::PausedOutput,
             });
             conn.paused = true;
+            self.await_room(conn);
             io.pause(conn.id);
         }
     }
@@ -78,16 +84,23 @@ impl State {
         self.next_tick_ns = now_ns + TICK_NS;
         let now_ms = now_ns / 1_000_000;
         let mut stuck = Vec::new();
-        for conn in self.conns.iter_mut().flatten().filter(|c| c.paused && c.phase == Phase::Live) {
-            self.links.heard.touch(conn.slot, now_ms);
-            let full = io.backlog(conn.id) > self.limits.output_pause_bytes;
-            if conn.reads_nothing(full.then(|| io.taken(conn.id)), now_ns) {
+        let tight = self.output.is_tight();
+        for conn in self.conns.iter_mut().flatten() {
+            let backlog = io.backlog(conn.id);
+            let skipped = conn.paused && conn.phase == Phase::Live;
+            if skipped {
+                self.links.heard.touch(conn.slot, now_ms);
+            }
+            let full = backlog > self.limits.output_pause_bytes || conn.awaits_room && backlog > 0;
+            let asked = skipped && full || tight && backlog > 0;
+            if conn.reads_nothing(asked.then(|| io.taken(conn.id)), now_ns) && skipped {
                 stuck.push(conn.id);
             }
         }
         for id in stuck {
             self.close_slow_reader(io, id);
         }
+        self.tick_memory(io, now_ns);
         while let Some(&id) = self.shaking_hands.front() {
             let late = self.limits.handshake_timeout_ms * 1_000_000;
             match self.get_mut(id) {

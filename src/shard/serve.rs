@@ -35,6 +35,10 @@ impl State {
     pub(super) fn frames<I: Io>(&mut self, io: &mut I, conn: &mut Conn, input: &[u8]) -> usize {
         let mut used = 0;
         while !conn.paused && matches!(conn.phase, Phase::Live | Phase::Handshake) {
+            if self.output.is_full() && conn.phase == Phase::Live {
+                self.pause(io, conn);
+                break;
+            }
             let rest = &input[used..];
             if conn.phase == Phase::Handshake {
                 match self.handshake(io, conn, rest) {
@@ -54,8 +58,13 @@ impl State {
                     break;
                 }
             };
-            match self.request(io, conn, frame) {
-                Flow::Next => used += taken,
+            let flow = self.request(io, conn, frame);
+            self.weigh_output(io);
+            match flow {
+                Flow::Next => {
+                    used += taken;
+                    self.end_turn(conn);
+                }
                 Flow::Close => {
                     used = input.len();
                     conn.phase = Phase::Closing;
