@@ -3,6 +3,8 @@
 use clap::Parser;
 use ringkeeper::cli::{Cli, Command};
 
+// The address sanitizer knows the system's allocator only.
+#[cfg(not(ringkeeper_system_allocator))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -168,6 +168,10 @@ pub struct Config {
     pub output_limit_bytes: u64,
     /// Bytes of old versions that wait for readers at which no more writes are taken.
     pub retained_bytes_max: u64,
+    /// Memory that all connections' unsent output may hold.
+    pub output_total_bytes: u64,
+    /// Memory that all connections' requests may hold that are not whole or not answered yet.
+    pub input_total_bytes: u64,
     /// Watches one connection may hold; 0 is unlimited.
     pub watches_per_connection_max: u64,
 }
@@ -262,6 +266,8 @@ impl Default for Config {
             output_pause_bytes: 1 << 20,
             output_limit_bytes: 64 << 20,
             retained_bytes_max: 128 << 20,
+            output_total_bytes: 512 << 20,
+            input_total_bytes: 256 << 20,
             watches_per_connection_max: 0,
         }
     }

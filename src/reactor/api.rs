@@ -47,6 +47,18 @@ pub trait Io {
     /// Bytes appended and not yet taken by the kernel; 0 for a connection that is gone.
     fn backlog(&self, c: ConnId) -> usize;
 
+    /// Bytes of the connection's output that its peer has taken, as far as is known; 0 for a connection that is gone.
+    /// It tells a reader that is slow from one that has stopped: the backlog may stand still for minutes while
+    /// megabytes in the kernel's own queue drain. Costs a system call.
+    fn taken(&self, c: ConnId) -> u64;
+
+    /// Memory that the connection's output holds: more than its backlog by what has left of a send that has not ended,
+    /// and by room to grow. 0 for a connection that is gone.
+    fn held(&self, c: ConnId) -> usize;
+
+    /// Memory held by the output of all connections, but those that are closed without it.
+    fn output_bytes(&mut self) -> usize;
+
     /// Closes: after what was appended has left, or at once and without it. `closed` follows.
     fn close(&mut self, c: ConnId, after_flush: bool);
 
@@ -89,7 +101,7 @@ pub trait Resident {
     /// Bytes arrived. They are only there during the call.
     fn bytes<I: Io>(&mut self, io: &mut I, c: ConnId, data: &[u8]);
 
-    /// The backlog is 0 again after the socket had been full, or while the connection is paused. Otherwise not
+    /// The backlog is 0 again after one send had not been enough for it, or while the connection is paused. Otherwise not
     /// called when all that was appended in a pass left with its send.
     fn drained<I: Io>(&mut self, io: &mut I, c: ConnId);
 

@@ -26,7 +26,8 @@ pub struct ReactorConfig {
     pub recv_buffers_max: u16,
     /// Connections at most. One more is accepted and closed at once.
     pub connections_max: usize,
-    /// How long a closing connection may take to send what it still has, milliseconds.
+    /// How long a closing connection that still has something to send may go without its peer taking any of it,
+    /// milliseconds.
     pub linger_ms: u32,
     /// The waker to answer to; made beforehand so that others could be given it. `None`: a new one.
     pub waker: Option<Waker>,

@@ -12,7 +12,8 @@ pub(super) enum Sending {
     Idle,
     /// Submitted without waiting; known to have left if it does not complete as short or failed.
     Now,
-    /// The socket was full; the kernel waits for room and completes.
+    /// The socket was full, or there is much to send: the kernel waits for room, takes what fits of a
+    /// piece, and completes.
     Waiting,
 }
 
@@ -35,6 +36,10 @@ pub(super) struct Conn {
     /// In the kernel's hands from `sent` on; does not move until that send has ended.
     pub(super) sending: Vec<u8>,
     pub(super) sent: usize,
+    /// Bytes that the kernel has taken in the connection's life.
+    pub(super) handed: u64,
+    /// Memory of its output that is in the driver's sum.
+    pub(super) weighed: usize,
     /// Arrived while reading was paused.
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every idle connection")]
     pub(super) kept: Option<Box<Vec<u8>>>,
@@ -48,7 +53,7 @@ pub(super) struct Conn {
     pub(super) recv_cancelled: bool,
     pub(super) send_cancelled: bool,
     pub(super) paused: bool,
-    /// The socket could not take a send; told with `drained` once it has caught up.
+    /// One send was not enough; told with `drained` once it has caught up.
     pub(super) was_full: bool,
     /// The peer has ended its stream, and the resident does not know yet.
     pub(super) peer_ended: bool,
@@ -70,6 +75,8 @@ impl Conn {
             out: Vec::new(),
             sending: Vec::new(),
             sent: 0,
+            handed: 0,
+            weighed: 0,
             kept: None,
             socket: None,
             generation,
@@ -100,6 +107,23 @@ impl Conn {
     /// Bytes appended and not known to be taken by the kernel.
     pub(super) fn backlog(&self) -> usize {
         self.out.len() + self.sending.len().saturating_sub(self.sent)
+    }
+
+    /// Memory that its output holds and will hold for a while: none once it is closing.
+    pub(super) fn weight(&self) -> usize {
+        match self.life {
+            Life::Open | Life::Flushing => self.out.capacity() + self.sending.capacity(),
+            Life::Free | Life::Closing => 0,
+        }
+    }
+
+    /// Bytes that have left for good: taken by the kernel, and then by the peer's.
+    pub(super) fn taken(&self) -> u64 {
+        let mut queued: libc::c_int = 0;
+        // SAFETY: SIOCOUTQ writes one int; a descriptor that is none makes it fail.
+        let asked = unsafe { libc::ioctl(self.fd(), libc::TIOCOUTQ, &raw mut queued) };
+        let queued = if asked == 0 { queued.max(0) as u64 } else { 0 };
+        self.handed.saturating_sub(queued)
     }
 
     /// Whether the kernel has any operation on the socket.
@@ -151,6 +175,7 @@ impl Conns {
     pub(super) fn remove(&mut self, index: u32) {
         let conn = &mut self.conns[index as usize];
         assert!(conn.life != Life::Free && !conn.is_in_kernel(), "a socket closed while in use");
+        debug_assert!(conn.weighed == 0, "what has gone is still weighed");
         *conn = Conn::free(conn.generation.wrapping_add(1));
         self.free.push(index);
     }

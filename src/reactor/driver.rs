@@ -25,6 +25,14 @@ pub(super) struct Listener {
     pub(super) retry_at_ns: u64,
 }
 
+/// A flushing connection that is given up at a deadline, unless it has got on until then.
+pub(super) struct Linger {
+    deadline_ns: u64,
+    conn: ConnId,
+    /// What its peer had taken when the deadline was set.
+    taken: u64,
+}
+
 pub(super) struct Driver {
     pub(super) ring: Ring,
     pub(super) conns: Conns,
@@ -34,6 +42,9 @@ pub(super) struct Driver {
     pub(super) now_ns: u64,
     pub(super) accept_paused: bool,
     pub(super) stopping: bool,
+    /// Memory of the output of all connections, and the one whose output was given out last: it may have grown since.
+    output_bytes: usize,
+    pub(super) given_out: Option<u32>,
     /// Connections with something to send.
     pub(super) dirty: Vec<u32>,
     /// Connections whose send of the last gathering is not yet known to have left.
@@ -49,7 +60,7 @@ pub(super) struct Driver {
     /// Connections that may have come to their end.
     pub(super) ending: Vec<u32>,
     /// When flushing connections are given up; in order, for all get the same time.
-    pub(super) linger: VecDeque<(u64, ConnId)>,
+    pub(super) linger: VecDeque<Linger>,
     linger_ns: u64,
     /// Reactors to wake at the end of the pass.
     wakes: Vec<Waker>,
@@ -77,6 +88,8 @@ impl Driver {
             now_ns: super::monotonic_ns(),
             accept_paused: false,
             stopping: false,
+            output_bytes: 0,
+            given_out: None,
             dirty: Vec::new(),
             in_flight: Vec::new(),
             paused_sends: false,
@@ -98,6 +111,14 @@ impl Driver {
         let c = self.conns.insert(socket)?;
         self.note_rearm(c.index);
         Some(c)
+    }
+
+    /// Brings the sum of all output's memory up to date with this connection's.
+    pub(super) fn weigh(&mut self, index: u32) {
+        let conn = self.conns.at(index);
+        let weight = conn.weight();
+        let before = std::mem::replace(&mut conn.weighed, weight);
+        self.output_bytes = self.output_bytes + weight - before;
     }
 
     pub(super) fn note_dirty(&mut self, index: u32) {
@@ -134,7 +155,8 @@ impl Driver {
         let c = self.conns.id(index);
         let conn = self.conns.at(index);
         if conn.life == Life::Flushing && !std::mem::replace(&mut conn.on_linger, true) {
-            self.linger.push_back((deadline_ns, c));
+            let taken = conn.taken();
+            self.linger.push_back(Linger { deadline_ns, conn: c, taken });
         }
     }
 
@@ -148,6 +170,8 @@ impl Driver {
             return false;
         }
         conn.kept = None;
+        self.weigh(index);
+        let conn = self.conns.at(index);
         let out = std::mem::take(&mut conn.out);
         let generation = conn.generation();
         let cancel_recv = conn.recv_armed && !std::mem::replace(&mut conn.recv_cancelled, true);
@@ -174,16 +198,17 @@ impl Driver {
         unsafe { self.ring.push(entry) };
     }
 
-    /// Gives up connections that have flushed for too long.
+    /// Gives up connections that have flushed for so long without getting on.
     pub(super) fn expire_linger(&mut self) {
-        while let Some(&(deadline_ns, c)) = self.linger.front() {
-            if deadline_ns > self.now_ns {
-                break;
-            }
-            self.linger.pop_front();
-            if self.conns.get(c).is_some_and(|conn| conn.life == Life::Flushing) {
+        while let Some(linger) = self.linger.pop_front_if(|l| l.deadline_ns <= self.now_ns) {
+            let conn = self.conns.get(linger.conn).filter(|conn| conn.life == Life::Flushing);
+            let Some(taken) = conn.map(|conn| conn.taken()) else { continue };
+            if taken > linger.taken {
+                let deadline_ns = self.now_ns + self.linger_ns;
+                self.linger.push_back(Linger { deadline_ns, taken, ..linger });
+            } else {
                 self.counts.conn_errors += 1;
-                self.break_off(c.index);
+                self.break_off(linger.conn.index);
             }
         }
     }
@@ -239,7 +264,7 @@ impl Driver {
 
     /// When the driver itself next has something to do.
     pub(super) fn deadline_ns(&self) -> Option<u64> {
-        let linger = self.linger.front().map(|(deadline_ns, _)| *deadline_ns);
+        let linger = self.linger.front().map(|linger| linger.deadline_ns);
         let accept = self.listeners.iter().filter(|l| !l.armed && l.retry_at_ns > 0);
         let accept = accept.map(|listener| listener.retry_at_ns).min();
         match (linger, if self.accept_paused { None } else { accept }) {
@@ -262,11 +287,31 @@ impl Io for Driver {
         if !std::mem::replace(&mut conn.on_dirty, true) {
             self.dirty.push(c.index);
         }
-        Some(&mut conn.out)
+        if let Some(last) = self.given_out.replace(c.index)
+            && last != c.index
+        {
+            self.weigh(last);
+        }
+        Some(&mut self.conns.at(c.index).out)
     }
 
     fn backlog(&self, c: ConnId) -> usize {
         self.conns.get(c).map_or(0, |conn| conn.backlog())
+    }
+
+    fn taken(&self, c: ConnId) -> u64 {
+        self.conns.get(c).map_or(0, |conn| conn.taken())
+    }
+
+    fn held(&self, c: ConnId) -> usize {
+        self.conns.get(c).map_or(0, |conn| conn.weight())
+    }
+
+    fn output_bytes(&mut self) -> usize {
+        if let Some(last) = self.given_out {
+            self.weigh(last);
+        }
+        self.output_bytes
     }
 
     fn close(&mut self, c: ConnId, after_flush: bool) {

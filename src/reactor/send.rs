@@ -2,23 +2,26 @@
 //! in one `enter`.
 //!
 //! A first send does not wait and completes visibly only when it falls short, so a send that was
-//! submitted and did not complete by the time everything is reaped has left. What did not fit is
-//! sent by an operation that waits in the kernel. There is never more than one send of a connection
-//! in flight, and the bytes in flight do not move.
+//! submitted and did not complete by the time everything is reaped has left. What did not fit, and
+//! what is long, goes in pieces, each by an operation that waits in the kernel until the socket takes
+//! some: so a long answer neither hides its progress nor keeps the thread from other connections.
+//! There is never more than one send of a connection in flight, and the bytes in flight do not move.
 
 use super::conn::{Life, Sending};
 use super::driver::Driver;
 use super::ring::Kind;
 use io_uring::{opcode, squeue, types};
 
-/// The most that one send operation is given, bytes (its length field and result are 32 bits).
-const SEND_BYTES_MAX: usize = 1 << 30;
+/// The most that one send operation is given, bytes: some 50 µs of copying.
+const PIECE_BYTES: usize = 256 << 10;
 
 impl Driver {
     /// Queues a send for every connection that has something to send and no send in flight.
     pub(super) fn gather_sends(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        self.given_out = None;
         for index in dirty.drain(..) {
+            self.weigh(index);
             let conn = self.conns.at(index);
             conn.on_dirty = false;
             if conn.send != Sending::Idle {
@@ -26,14 +29,15 @@ impl Driver {
             }
             if conn.out.is_empty() {
                 let unused = std::mem::take(&mut conn.out);
+                self.weigh(index);
                 self.pool.give(unused);
             } else if matches!(conn.life, Life::Open | Life::Flushing) {
                 conn.sending = std::mem::take(&mut conn.out);
                 conn.sent = 0;
                 self.counts.sends += 1;
                 self.counts.send_bytes += conn.sending.len() as u64;
-                if conn.sending.len() > SEND_BYTES_MAX {
-                    self.send_waiting(index);
+                if conn.sending.len() > PIECE_BYTES {
+                    self.send_piece(index);
                 } else {
                     self.send_now(index);
                 }
@@ -62,17 +66,17 @@ impl Driver {
         unsafe { self.ring.push(entry) };
     }
 
-    fn send_waiting(&mut self, index: u32) {
+    fn send_piece(&mut self, index: u32) {
         let conn = self.conns.at(index);
         conn.send = Sending::Waiting;
         conn.was_full = true;
         let rest = &conn.sending[conn.sent..];
-        let len = rest.len().min(SEND_BYTES_MAX) as u32;
+        let len = rest.len().min(PIECE_BYTES) as u32;
+        // Completes as soon as the socket has taken any of it: without MSG_WAITALL.
         let entry = opcode::Send::new(types::Fd(conn.fd()), rest.as_ptr(), len)
-            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .flags(libc::MSG_NOSIGNAL)
             .build()
             .user_data(Kind::SendWait.user_data(conn.generation(), index));
-        self.counts.sends_waited += 1;
         // SAFETY: as in send_now.
         unsafe { self.ring.push(entry) };
     }
@@ -95,11 +99,15 @@ impl Driver {
                 return;
             }
         };
-        conn.sent = (conn.sent + sent).min(conn.sending.len());
-        if conn.sent == conn.sending.len() || conn.life == Life::Closing {
+        let asked = conn.sending.len() - conn.sent;
+        let sent = sent.min(asked);
+        conn.sent += sent;
+        conn.handed += sent as u64;
+        if sent == asked || conn.life == Life::Closing {
             self.send_ended(index);
         } else {
-            self.send_waiting(index);
+            self.counts.sends_waited += u64::from(sent < asked.min(PIECE_BYTES));
+            self.send_piece(index);
         }
     }
 
@@ -111,7 +119,9 @@ impl Driver {
         }
         let mut in_flight = std::mem::take(&mut self.in_flight);
         for index in in_flight.drain(..) {
-            if self.conns.at(index).send == Sending::Now {
+            let conn = self.conns.at(index);
+            if conn.send == Sending::Now {
+                conn.handed += conn.sending.len() as u64;
                 self.send_ended(index);
             }
         }
@@ -124,6 +134,8 @@ impl Driver {
         conn.send = Sending::Idle;
         conn.sent = 0;
         let sent = std::mem::take(&mut conn.sending);
+        self.weigh(index);
+        let conn = self.conns.at(index);
         if conn.life != Life::Open {
             self.note_ending(index);
         }

@@ -17,6 +17,8 @@ struct FakeConn {
     out: Vec<u8>,
     /// Taken by the fake kernel, not yet by the test.
     sent: Vec<u8>,
+    /// Bytes ever taken by the fake kernel.
+    taken: u64,
     /// How many more bytes the fake socket takes; `None`: as many as come.
     room: Option<usize>,
     was_full: bool,
@@ -250,6 +252,7 @@ impl FakeIo {
         }
         let taken = conn.room.unwrap_or(usize::MAX).min(conn.out.len());
         conn.sent.extend(conn.out.drain(..taken));
+        conn.taken += taken as u64;
         if let Some(room) = &mut conn.room {
             *room -= taken;
         }
@@ -268,6 +271,19 @@ impl Io for FakeIo {
 
     fn backlog(&self, c: ConnId) -> usize {
         self.conn(c).map_or(0, |conn| conn.out.len())
+    }
+
+    fn taken(&self, c: ConnId) -> u64 {
+        self.conn(c).map_or(0, |conn| conn.taken)
+    }
+
+    fn held(&self, c: ConnId) -> usize {
+        self.backlog(c)
+    }
+
+    fn output_bytes(&mut self) -> usize {
+        let kept = |conn: &&FakeConn| conn.open && conn.closing != Some(CloseKind::AtOnce);
+        self.conns.iter().filter(kept).map(|conn| conn.out.len()).sum()
     }
 
     fn close(&mut self, c: ConnId, after_flush: bool) {

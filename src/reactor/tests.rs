@@ -29,6 +29,7 @@ type Command = Box<dyn FnOnce(&mut dyn DynIo) -> usize + Send>;
 trait DynIo {
     fn append(&mut self, c: ConnId, data: &[u8]) -> bool;
     fn backlog_of(&self, c: ConnId) -> usize;
+    fn taken_of(&self, c: ConnId) -> usize;
     fn close_conn(&mut self, c: ConnId, after_flush: bool);
     fn set_paused(&mut self, c: ConnId, paused: bool);
     fn set_accept_paused(&mut self, paused: bool);
@@ -42,6 +43,9 @@ impl<I: Io> DynIo for I {
     }
     fn backlog_of(&self, c: ConnId) -> usize {
         self.backlog(c)
+    }
+    fn taken_of(&self, c: ConnId) -> usize {
+        self.taken(c) as usize
     }
     fn close_conn(&mut self, c: ConnId, after_flush: bool) {
         self.close(c, after_flush);
@@ -263,6 +267,66 @@ fn a_slow_reader_is_waited_for_and_told_of_once_drained() {
     assert_eq!(rig.command(move |io| io.backlog_of(c)), 0);
     let stats = rig.end();
     assert!(stats.sends_waited.load(Relaxed) >= 1);
+}
+
+/// What the peer has taken is known while the socket stays too full for another piece.
+#[test]
+fn a_slow_reader_is_seen_to_get_on() {
+    let rig = Rig::new(false, |_| ());
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // Small, because the peer's kernel tells of what was read in steps of a part of its buffer.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&rig.address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let c = rig.wait(|event| if let Event::Opened(c, _) = event { Some(*c) } else { None });
+    let data = pattern(32 << 20);
+    let copy = data.clone();
+    rig.command(move |io| usize::from(io.append(c, &copy)));
+    let mut taken = 0;
+    let mut received = 0;
+    // Each round reads a little, and waits until that is seen: far less than makes the socket writable again.
+    while received < 1 << 20 {
+        let bytes = read_all(&mut stream, 32 << 10);
+        assert!(bytes[..] == data[received..received + bytes.len()]);
+        received += bytes.len();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let before = taken;
+        while taken == before {
+            assert!(std::time::Instant::now() < deadline, "{received} read, {taken} known");
+            taken = rig.command(move |io| io.taken_of(c));
+        }
+    }
+    assert!(rig.command(move |io| io.backlog_of(c)) > 16 << 20, "the socket took it all");
+    assert!(read_all(&mut stream, data.len() - received)[..] == data[received..]);
+    rig.wait(|event| matches!(event, Event::Drained(drained) if *drained == c).then_some(()));
+    while rig.command(move |io| io.taken_of(c)) < data.len() {}
+    rig.end();
+}
+
+/// The time that a flush may take is counted from the last progress.
+#[test]
+fn a_flush_that_gets_on_is_not_given_up() {
+    let rig = Rig::new(false, |cfg| cfg.linger_ms = 200);
+    let (mut stream, c) = rig.opened();
+    let data = pattern(16 << 20);
+    let copy = data.clone();
+    rig.command(move |io| {
+        io.append(c, &copy);
+        io.close_conn(c, true);
+        0
+    });
+    let began = std::time::Instant::now();
+    let mut received = Vec::new();
+    // Slowly for several times as long, then the rest.
+    while began.elapsed() < Duration::from_millis(1000) {
+        received.extend(read_all(&mut stream, 64 << 10));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    stream.read_to_end(&mut received).unwrap();
+    assert!(received == data);
+    rig.wait_closed(c);
+    rig.end();
 }
 
 #[test]

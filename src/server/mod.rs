@@ -8,11 +8,12 @@ mod signals;
 mod snapshots;
 mod worker;
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::admin::words::{ConfView, WhiteList};
 use crate::admin::{Desk, DeskFacts};
@@ -30,6 +31,7 @@ use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
 use crate::shard::admission::{Admission, AdmissionConfig, ThrottleSettings};
+use crate::shard::budget::Budget;
 use crate::shard::load::Shown;
 use crate::shard::throttle::RequestThrottle;
 use crate::shard::{Shard, ShardLimits, ShardLinks, ShardParts};
@@ -89,6 +91,8 @@ const LANE_SLOT_BYTES: usize = 128 << 10;
 const RING_SLOTS: usize = 32;
 /// A log write that takes longer ends the process.
 const LOG_WRITE_LIMIT_NS: u64 = 30_000_000_000;
+/// How long a start waits for a port that is taken.
+const PORT_WAIT: Duration = Duration::from_secs(3);
 /// Distinct identity lists.
 const IDENTITY_LISTS_MAX: usize = 1 << 20;
 
@@ -185,7 +189,7 @@ fn listen(config: &Config, shards: usize) -> Result<Vec<TcpListener>, ServerErro
     let refused = |address| move |error| ServerError::Listen { address, error };
     // Sharing the port among our own shards would share it with another server of the same user as well: look first
     // whether anybody has it.
-    drop(socket(address, false).map_err(refused(address))?);
+    drop(free_port(address).map_err(refused(address))?);
     for _ in 0..shards {
         let socket = socket(address, true).map_err(refused(address))?;
         let backlog = match config.client_port_listen_backlog {
@@ -201,6 +205,26 @@ fn listen(config: &Config, shards: usize) -> Result<Vec<TcpListener>, ServerErro
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// Waits a while for a port that is taken: the kernel closes the sockets of a server that was killed some time after
+/// its process has gone, because its ring has them, too.
+fn free_port(address: SocketAddr) -> std::io::Result<Socket> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        match socket(address, false) {
+            Err(e) if e.kind() == ErrorKind::AddrInUse && began.elapsed() < PORT_WAIT => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(
+                        "{address} is taken; waiting for it for {PORT_WAIT:?} at the most"
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn socket(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
@@ -247,6 +271,7 @@ fn assemble(
     let admission = Arc::new(admission(config));
     let shown = Shown::new(plan.shards);
     let auth = Arc::new(config.auth());
+    let (output, input) = (output_budget(config, plan.shards), input_budget(config, plan.shards));
     let (commits, rings) = lanes::commit_ring(plan.shards, RING_SLOTS);
     let mut desk = Desk::new();
     let snapshots = Snapshots::new();
@@ -287,6 +312,8 @@ fn assemble(
             commits: ring,
             links,
             limits: shard_limits(config),
+            output: output.share(index),
+            input: input.share(index),
             watches: WatchTable::new(watch_limits(config)),
             metrics: metrics.writer(),
         });
@@ -473,6 +500,16 @@ fn shard_limits(config: &Config) -> ShardLimits {
         }),
         handshake_timeout_ms: config.sessionless_cnxn_timeout_ms,
     }
+}
+
+fn output_budget(config: &Config, shards: usize) -> Arc<Budget> {
+    Budget::new(config.output_total_bytes.max(config.output_limit_bytes) as usize, shards)
+}
+
+/// A request may need twice its length while it grows.
+fn input_budget(config: &Config, shards: usize) -> Arc<Budget> {
+    let longest = u64::from(config.jute_maxbuffer_bytes);
+    Budget::new(config.input_total_bytes.max(4 * longest) as usize, shards)
 }
 
 fn watch_limits(config: &Config) -> WatchLimits {

@@ -44,6 +44,9 @@ impl State {
         }
         if entry.head.shard == self.index {
             self.deliver(io, entry);
+            // The reads that waited for this answer may have been many.
+            self.weigh_output(io);
+            self.relieve_output(io);
         }
     }
 
@@ -89,6 +92,8 @@ impl State {
         if io.backlog(id) + waiting > self.limits.output_close_bytes {
             self.close_slow_reader(io, id);
         }
+        self.weigh_output(io);
+        self.relieve_output(io);
     }
 
     pub(super) fn close_slow_reader<I: Io>(&mut self, io: &mut I, id: crate::reactor::ConnId) {

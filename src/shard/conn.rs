@@ -97,8 +97,17 @@ pub(crate) struct Conn {
     /// Requests that wait in the throttle, oldest first, with the time when each arrived (monotonic). All came behind
     /// those of `pending`.
     pub waiting: VecDeque<(Box<[u8]>, u64)>,
-    /// Unsent output when a tick last looked at it while it was paused, and since when it has not shrunk.
-    pub unread: (usize, u64),
+    /// Memory of `input` and of the held reads that is in the shard's sum.
+    pub weighed: usize,
+    /// When bytes last arrived (monotonic).
+    pub fed_ns: u64,
+    /// It is read although it is in the midst of a large request, while others have to wait.
+    pub has_turn: bool,
+    /// In the list of connections that go on when all together hold less.
+    pub awaits_room: bool,
+    /// What the client had taken of its output when a tick last looked, and since when it has taken nothing; `None`
+    /// while its output is in nobody's way.
+    pub unread: Option<(u64, u64)>,
     /// The session it is attached to, 0 before that.
     pub session_id: i64,
     /// The session's negotiated timeout.
@@ -147,7 +156,11 @@ impl Conn {
             held: 0,
             held_bytes: 0,
             waiting: VecDeque::new(),
-            unread: (0, 0),
+            weighed: 0,
+            fed_ns: now_ns,
+            has_turn: false,
+            awaits_room: false,
+            unread: None,
             session_id: 0,
             timeout_ms: 0,
             slot: 0,
@@ -170,17 +183,25 @@ impl Conn {
         }
     }
 
-    /// Whether the client has read nothing of its output for a whole session timeout. While it does not, it is not
+    /// Whether the client has taken nothing of its output for a whole session timeout. While it does not, it is not
     /// read either, so its pings do not count: without an end to that a client that hangs would hold its ephemerals
-    /// for ever. Asked at every tick of a paused connection.
-    pub fn reads_nothing(&mut self, backlog: usize, pause_bytes: usize, now_ns: u64) -> bool {
-        let (before, since_ns) = self.unread;
-        if backlog <= pause_bytes || backlog < before || before == 0 {
-            self.unread = (if backlog <= pause_bytes { 0 } else { backlog }, now_ns);
-            return false;
+    /// for ever. One that takes a byte now and then is alive. Asked at every tick; `taken` is what it
+    /// has taken since it was accepted, `None` if its output is in nobody's way.
+    pub fn reads_nothing(&mut self, taken: Option<u64>, now_ns: u64) -> bool {
+        match (taken, self.unread) {
+            (Some(taken), Some((before, since_ns))) if taken <= before => {
+                now_ns.saturating_sub(since_ns) >= self.timeout_ms.max(0) as u64 * 1_000_000
+            }
+            (taken, _) => {
+                self.unread = taken.map(|taken| (taken, now_ns));
+                false
+            }
         }
-        self.unread.0 = backlog;
-        now_ns.saturating_sub(since_ns) >= self.timeout_ms.max(0) as u64 * 1_000_000
+    }
+
+    /// Whether it had taken nothing of its output from one tick to another.
+    pub fn stands_still(&self, now_ns: u64, tick_ns: u64) -> bool {
+        self.unread.is_some_and(|(_, since_ns)| now_ns.saturating_sub(since_ns) > tick_ns)
     }
 
     /// Notes that a request of `op` was answered.
@@ -274,14 +295,19 @@ mod tests {
         let mut c = Conn::new(id, peer, (0, Arc::from([])), 0, 0);
         c.timeout_ms = 10;
         let ms = |n: u64| n * 1_000_000;
-        assert!(!c.reads_nothing(500, 100, ms(1)));
-        assert!(!c.reads_nothing(600, 100, ms(10)), "9 ms");
-        assert!(c.reads_nothing(600, 100, ms(11)));
-        assert!(!c.reads_nothing(599, 100, ms(12)), "it has read something");
-        assert!(!c.reads_nothing(599, 100, ms(21)));
-        assert!(!c.reads_nothing(100, 100, ms(22)), "paused for another reason");
-        assert!(!c.reads_nothing(599, 100, ms(40)), "a new spell");
-        assert!(c.reads_nothing(599, 100, ms(50)));
+        assert!(!c.reads_nothing(Some(500), ms(1)));
+        assert!(!c.reads_nothing(Some(500), ms(10)), "9 ms");
+        assert!(c.reads_nothing(Some(500), ms(11)) && c.stands_still(ms(11), ms(5)));
+        assert!(!c.reads_nothing(Some(501), ms(12)), "it has read something");
+        assert!(!c.stands_still(ms(13), ms(5)));
+        assert!(!c.reads_nothing(Some(501), ms(21)));
+        assert!(!c.reads_nothing(None, ms(22)), "paused for another reason");
+        assert!(!c.reads_nothing(Some(501), ms(40)), "a new spell");
+        assert!(
+            !c.reads_nothing(Some(400), ms(45)),
+            "what is on the way may be counted as not taken"
+        );
+        assert!(c.reads_nothing(Some(501), ms(50)));
     }
 
     #[test]

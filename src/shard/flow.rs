@@ -8,7 +8,7 @@ use super::State;
 use super::conn::{Conn, Phase};
 
 /// How often a shard looks at its deadlines.
-const TICK_NS: u64 = 100_000_000;
+pub(super) const TICK_NS: u64 = 100_000_000;
 /// What a connection that is held back may send before its socket is paused.
 const HELD_BACK_BYTES: usize = 16 << 10;
 
@@ -42,12 +42,20 @@ impl State {
     /// Works through what a connection had sent that could not be taken, and reads its socket again, if nothing is in
     /// the way any more.
     pub(super) fn read_on<I: Io>(&mut self, io: &mut I, conn: &mut Conn) {
-        let waits = conn.paused || conn.held_back;
-        if !waits || conn.stalled || self.congested(io, conn) || self.must_hold_back(conn) {
+        if !(conn.paused || conn.held_back) {
+            return;
+        }
+        if conn.stalled || self.congested(io, conn) || self.must_hold_back(conn) {
+            if conn.paused {
+                self.await_room(conn);
+            }
             return;
         }
         let was_paused = std::mem::take(&mut conn.paused);
         conn.held_back = false;
+        if was_paused {
+            conn.fed_ns = io.now_ns();
+        }
         self.input(io, conn);
         self.pause_if_much_waits(io, conn);
         if was_paused && !conn.paused && conn.phase != Phase::Closing {
@@ -82,7 +90,9 @@ impl State {
 
     /// Whether the connection has reached a bound at which it is no longer read.
     pub(super) fn congested<I: Io>(&self, io: &I, conn: &Conn) -> bool {
-        io.backlog(conn.id) > self.limits.output_pause_bytes
+        io.backlog(conn.id) > self.output_pause_bytes()
+            || self.output.is_full()
+            || self.awaits_turn(conn)
             || conn.pending.len() + conn.waiting.len() >= self.limits.pending_max
             || conn.held >= self.limits.held_max
             || conn.held_bytes >= self.limits.held_bytes_max
@@ -101,6 +111,7 @@ impl State {
                 self.metrics.count(Counter::PausedOutput);
             }
             conn.paused = true;
+            self.await_room(conn);
             io.pause(conn.id);
         }
     }
@@ -114,17 +125,24 @@ impl State {
         self.next_tick_ns = now_ns + TICK_NS;
         let now_ms = now_ns / 1_000_000;
         let mut stuck = Vec::new();
-        let unread = |c: &&mut Box<Conn>| c.paused || c.held_back || !c.waiting.is_empty();
-        let live = self.conns.iter_mut().flatten().filter(|c| c.phase == Phase::Live);
-        for conn in live.filter(unread) {
-            self.links.heard.touch(conn.slot, now_ms);
-            if conn.reads_nothing(io.backlog(conn.id), self.limits.output_pause_bytes, now_ns) {
+        let tight = self.output.is_tight();
+        for conn in self.conns.iter_mut().flatten() {
+            let backlog = io.backlog(conn.id);
+            let unread = conn.paused || conn.held_back || !conn.waiting.is_empty();
+            let skipped = unread && conn.phase == Phase::Live;
+            if skipped {
+                self.links.heard.touch(conn.slot, now_ms);
+            }
+            let full = backlog > self.limits.output_pause_bytes || conn.awaits_room && backlog > 0;
+            let asked = skipped && full || tight && backlog > 0;
+            if conn.reads_nothing(asked.then(|| io.taken(conn.id)), now_ns) && skipped {
                 stuck.push(conn.id);
             }
         }
         for id in stuck {
             self.close_slow_reader(io, id);
         }
+        self.tick_memory(io, now_ns);
         while let Some(&id) = self.shaking_hands.front() {
             let late = self.limits.handshake_timeout_ms * 1_000_000;
             match self.get_mut(id) {

@@ -156,6 +156,8 @@ impl World {
             index: 0,
             reader: tree.shared().reader().unwrap(),
             lane: to_core,
+            output: crate::shard::budget::Budget::new(usize::MAX, 1).share(0),
+            input: crate::shard::budget::Budget::new(usize::MAX, 1).share(0),
             commits: rings.remove(0),
             links,
             limits,

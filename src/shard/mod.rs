@@ -15,10 +15,12 @@
 //! - [`throttle`]: requests that wait while too many are
 //! - [`large`]: the room for large requests
 //! - [`reads`] and [`watching`]: the answers; [`long`]: those that take long, made in slices
+//! - [`budget`] and [`memory`]: what all connections together may hold
 //! - [`view`]: what four-letter words are told of it
 //! - [`commits`]: working through the commit ring
 
 pub mod admission;
+pub mod budget;
 mod commits;
 pub mod conn;
 mod flow;
@@ -28,6 +30,7 @@ pub mod load;
 mod long;
 #[cfg(test)]
 mod long_tests;
+mod memory;
 mod reads;
 mod serve;
 pub mod throttle;
@@ -51,8 +54,10 @@ use crate::tree::Reader;
 use crate::watch::WatchTable;
 
 use admission::{Admission, TooMany};
+use budget::Share;
 use conn::{Conn, Phase};
 use load::{Load, Shown};
+use memory::Waiting;
 use throttle::{RequestThrottle, Throttle};
 
 /// The bounds of a shard; each has a stated answer when it is reached.
@@ -119,6 +124,10 @@ pub struct ShardParts {
     pub links: ShardLinks,
     /// Its bounds.
     pub limits: ShardLimits,
+    /// Its part of what all connections' unsent output may hold.
+    pub output: Share,
+    /// Its part of what all connections' requests may hold that are not whole or not answered yet.
+    pub input: Share,
     /// Its watches.
     pub watches: WatchTable,
     /// What its thread counts.
@@ -142,6 +151,9 @@ pub(crate) struct State {
     load: Load,
     throttle: Option<Throttle>,
     metrics: Writer,
+    output: Share,
+    input: Share,
+    waiting: Waiting,
     /// By `ConnId::index`.
     conns: Vec<Option<Box<Conn>>>,
     watches: WatchTable,
@@ -169,7 +181,18 @@ pub(crate) struct State {
 impl Shard {
     /// A shard made of its parts.
     pub fn new(parts: ShardParts) -> Shard {
-        let ShardParts { index, reader, lane, commits, links, limits, watches, metrics } = parts;
+        let ShardParts {
+            index,
+            reader,
+            lane,
+            commits,
+            links,
+            limits,
+            output,
+            input,
+            watches,
+            metrics,
+        } = parts;
         let zxid = reader.zxid();
         Shard {
             commits,
@@ -183,6 +206,9 @@ impl Shard {
                 links,
                 limits,
                 metrics,
+                output,
+                input,
+                waiting: Waiting::default(),
                 conns: Vec::new(),
                 watches,
                 held: 0,
@@ -231,6 +257,7 @@ impl Shard {
         self.state.load.exchange(io.now_ns());
         self.state.let_go(io);
         self.state.slice(io);
+        self.state.keep_to_bounds(io);
         self.state.flush_lane(io);
         self.state.reader.quiesce();
         if !self.state.longs.is_empty() {
@@ -313,17 +340,19 @@ impl State {
 
     fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
         let Some(mut conn) = self.take(id) else { return };
+        conn.fed_ns = io.now_ns();
         if conn.phase == Phase::Live {
             self.links.heard.touch(conn.slot, io.now_ns() / 1_000_000);
         }
         if conn.input.is_empty() {
             let used = self.frames(io, &mut conn, data);
-            conn.input.extend_from_slice(&data[used..]);
+            memory::append(&mut conn.input, &data[used..]);
         } else {
-            conn.input.extend_from_slice(data);
+            memory::append(&mut conn.input, data);
             self.input(io, &mut conn);
         }
-        if conn.phase == Phase::Connecting && self.congested(io, &conn) {
+        if (conn.phase == Phase::Connecting || self.awaits_turn(&conn)) && self.congested(io, &conn)
+        {
             self.pause(io, &mut conn);
         }
         self.pause_if_much_waits(io, &mut conn);
@@ -338,14 +367,14 @@ impl State {
         let mut input = std::mem::take(&mut conn.input);
         let used = self.frames(io, conn, &input);
         input.drain(..used);
-        if input.is_empty() && input.capacity() > 4096 {
-            input = Vec::new();
-        }
+        memory::trim(&mut input);
         conn.input = input;
     }
 
     fn closed(&mut self, id: ConnId) {
-        let Some(conn) = self.take(id) else { return };
+        let Some(mut conn) = self.take(id) else { return };
+        self.forget_input(&conn);
+        self.end_turn(&mut conn);
         self.metrics.change(Gauge::Connections, -1);
         self.no_longer_under_way(conn.pending.len() + usize::from(conn.long.is_some()));
         self.drop_waiting(&conn);
@@ -417,10 +446,16 @@ impl State {
         slot.take()
     }
 
-    fn put_back(&mut self, conn: Box<Conn>) {
+    fn put_back(&mut self, mut conn: Box<Conn>) {
+        self.weigh_input(&mut conn);
         let index = conn.id.index as usize;
         debug_assert!(self.conns[index].is_none());
         self.conns[index] = Some(conn);
+    }
+
+    fn get(&self, id: ConnId) -> Option<&Conn> {
+        let conn = self.conns.get(id.index as usize)?.as_deref()?;
+        (conn.id == id).then_some(conn)
     }
 
     fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {

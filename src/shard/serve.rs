@@ -36,6 +36,10 @@ impl State {
     pub(super) fn frames<I: Io>(&mut self, io: &mut I, conn: &mut Conn, input: &[u8]) -> usize {
         let (mut used, mut warmed) = (0, 0);
         while !conn.paused && matches!(conn.phase, Phase::Live | Phase::Handshake) {
+            if self.output.is_full() && conn.phase == Phase::Live {
+                self.pause(io, conn);
+                break;
+            }
             let rest = &input[used..];
             if conn.phase == Phase::Handshake {
                 match self.handshake(io, conn, rest) {
@@ -64,8 +68,13 @@ impl State {
             if rest.len() > taken && used >= warmed {
                 warmed = used + self.warm(rest);
             }
-            match self.request(io, conn, frame) {
-                Flow::Next => used += taken,
+            let flow = self.request(io, conn, frame);
+            self.weigh_output(io);
+            match flow {
+                Flow::Next => {
+                    used += taken;
+                    self.end_turn(conn);
+                }
                 Flow::Close => {
                     used = input.len();
                     conn.phase = Phase::Closing;

@@ -278,6 +278,11 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// Puts back what was read off the stream by other hands; it comes first in what is received next.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        self.input.splice(0..0, bytes.iter().copied());
+    }
+
     fn frame(&mut self) -> io::Result<Vec<u8>> {
         let mut chunk = [0u8; 65536];
         loop {

@@ -106,6 +106,34 @@ pub const OWN: &[Key] = &[
          snapshot, one answer a shard).",
     ),
     Key::honoured(
+        "ringkeeper.outputTotalBytes",
+        "536870912",
+        Kind::Int {
+            min: 1 << 20,
+            max: 64 * INT_MAX,
+            unit: "bytes",
+            set: |c, v| c.output_total_bytes = v as u64,
+        },
+        "Memory that the unsent output of all connections may hold. From half of it on, those that \
+         hold most are not read; at seven eighths nobody is, and those are closed that hold most and \
+         take nothing; at the bound the greatest holders. Their sessions live on. Counts as no less \
+         than `ringkeeper.outputLimitBytes`.",
+    ),
+    Key::honoured(
+        "ringkeeper.inputTotalBytes",
+        "268435456",
+        Kind::Int {
+            min: 1 << 20,
+            max: 64 * INT_MAX,
+            unit: "bytes",
+            set: |c, v| c.input_total_bytes = v as u64,
+        },
+        "Memory that the requests of all connections may hold that are not whole or not answered \
+         yet. From half of it on, large requests (over 64 KiB) are received a few at a time, and \
+         while others wait, those are closed that have sent nothing of theirs for a second; at the \
+         bound the greatest holders. Their sessions live on. Counts as no less than four times `jute.maxbuffer`.",
+    ),
+    Key::honoured(
         "ringkeeper.watchesPerConnectionMax",
         "0",
         Kind::Int {

@@ -1,0 +1,262 @@
+//! Holding to what all connections together may hold in memory ([`budget`](super::budget)): weighing each as it
+//! changes, who waits, who is closed.
+
+use std::cmp::Reverse;
+
+use crate::metrics::{Counter, Gauge};
+use crate::reactor::{ConnId, Io};
+
+use super::State;
+use super::conn::{Conn, Phase};
+use super::flow::TICK_NS;
+
+/// A request longer than this is large: while it arrives it may have to wait for room.
+const LARGE_REQUEST_BYTES: usize = 64 << 10;
+/// How long a connection in whose way others are may stand still before it is closed; and how long there may be no
+/// room for output before that happens to those that do not stand still, too.
+const WAIT_NS: u64 = 1_000_000_000;
+
+/// What a shard remembers of connections that wait for room.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Those not read because all together hold too much, in the order in which they came.
+    conns: Vec<ConnId>,
+    /// How many are read although they are in the midst of a large request: it is their turn.
+    turns: usize,
+    /// Somebody came or went: there may be a turn to give.
+    turn_free: bool,
+    /// Since when there has been no room for output; `None` while there is.
+    full_since_ns: Option<u64>,
+}
+
+impl State {
+    /// Looks what unsent output holds by now.
+    #[inline]
+    pub(super) fn weigh_output<I: Io>(&mut self, io: &mut I) {
+        self.output.set(io.output_bytes());
+    }
+
+    /// Looks what a connection holds of requests by now.
+    pub(super) fn weigh_input(&mut self, conn: &mut Conn) {
+        let closing = conn.phase == Phase::Closing;
+        let bytes = if closing { 0 } else { conn.input.capacity() + conn.held_bytes };
+        let own = self.input.own() + bytes - conn.weighed;
+        conn.weighed = bytes;
+        self.input.set(own);
+    }
+
+    /// A connection is gone, and what it held.
+    pub(super) fn forget_input(&mut self, conn: &Conn) {
+        self.input.set(self.input.own() - conn.weighed);
+    }
+
+    /// A connection's request was received whole, or it is gone.
+    #[inline]
+    pub(super) fn end_turn(&mut self, conn: &mut Conn) {
+        if std::mem::take(&mut conn.has_turn) {
+            self.waiting.turns -= 1;
+            self.waiting.turn_free = true;
+        }
+    }
+
+    /// Unsent output at which a connection is no longer read, at present.
+    #[inline]
+    pub(super) fn output_pause_bytes(&self) -> usize {
+        self.output.falling(self.limits.output_pause_bytes)
+    }
+
+    /// Whether a connection is in the midst of a large request that has to wait for its turn.
+    pub(super) fn awaits_turn(&self, conn: &Conn) -> bool {
+        self.input.is_tight() && !conn.has_turn && is_in_large_request(conn)
+    }
+
+    /// Notes a connection that is not read, if that may end because others hold less.
+    pub(super) fn await_room(&mut self, conn: &mut Conn) {
+        let tight = self.output.is_tight() || self.input.is_tight();
+        if tight && !std::mem::replace(&mut conn.awaits_room, true) {
+            self.metrics.count(Counter::PausedMemory);
+            self.waiting.conns.push(conn.id);
+            self.waiting.turn_free = true;
+        }
+    }
+
+    /// Once a pass: tells the other shards, and closes whom it has to.
+    pub(super) fn keep_to_bounds<I: Io>(&mut self, io: &mut I) {
+        self.weigh_output(io);
+        self.output.tell();
+        self.input.tell();
+        self.relieve_output(io);
+        if self.input.is_exceeded() {
+            self.close_unfinished(io, self.input.excess(6), false);
+        }
+        let tight = self.output.is_tight() || self.input.is_tight();
+        if std::mem::take(&mut self.waiting.turn_free) || !tight && !self.waiting.conns.is_empty() {
+            self.read_waiting(io);
+        }
+    }
+
+    /// Now and then: lets those go on that may, and ends a wait in which nothing gets on.
+    pub(super) fn tick_memory<I: Io>(&mut self, io: &mut I, now_ns: u64) {
+        self.metrics.set(Gauge::OutputBacklog, self.output.own() as i64);
+        self.metrics.set(Gauge::InputBacklog, self.input.own() as i64);
+        if !self.waiting.conns.is_empty() {
+            self.read_waiting(io);
+        }
+        if self.output.is_full() {
+            let since_ns = *self.waiting.full_since_ns.get_or_insert(now_ns);
+            self.close_unread(io, 6, now_ns.saturating_sub(since_ns) < WAIT_NS);
+        } else {
+            self.waiting.full_since_ns = None;
+        }
+        let waits = |id: &ConnId| self.get(*id).is_some_and(|conn| self.awaits_turn(conn));
+        let waits = self.waiting.conns.iter().any(waits);
+        if self.input.tell_waiting(waits) && self.input.is_tight() {
+            self.close_unfinished(io, self.input.excess(4), true);
+        }
+    }
+
+    fn read_waiting<I: Io>(&mut self, io: &mut I) {
+        let turns_max = self.input.turns(self.limits.frame_bytes_max);
+        for id in std::mem::take(&mut self.waiting.conns) {
+            if self.waiting.turns < turns_max
+                && self.get(id).is_some_and(|conn| self.awaits_turn(conn))
+                && let Some(conn) = self.get_mut(id)
+            {
+                conn.has_turn = true;
+                self.waiting.turns += 1;
+            }
+            self.try_resume(io, id);
+            let tight = self.output.is_tight() || self.input.is_tight();
+            let Some(conn) = self.get_mut(id) else { continue };
+            // Without need, what still keeps it from being read is its own, and tells of its end.
+            conn.awaits_room = conn.paused && tight;
+            if conn.awaits_room {
+                self.waiting.conns.push(id);
+            }
+        }
+    }
+
+    /// Closes those that hold most of the unsent output, if there is too much of it.
+    #[inline]
+    pub(super) fn relieve_output<I: Io>(&mut self, io: &mut I) {
+        if self.output.is_exceeded() {
+            self.close_unread(io, 7, false);
+        }
+    }
+
+    /// Closes those that hold most of the unsent output, until so many eighths of the bound are held. `only_still`:
+    /// none of those that take theirs.
+    #[cold]
+    fn close_unread<I: Io>(&mut self, io: &mut I, eighths: usize, only_still: bool) {
+        self.output.tell();
+        let keep = self.output.own() - self.output.excess(eighths);
+        let now_ns = io.now_ns();
+        // Those that read are spared as long as others suffice: theirs goes by itself.
+        let weigh = |conn: &Conn| (conn.stands_still(now_ns, TICK_NS), io.held(conn.id), conn.id);
+        let weights = self.conns.iter().flatten().map(|conn| weigh(conn));
+        let mut holders: Vec<_> = weights.filter(|(_, bytes, _)| *bytes > 0).collect();
+        holders.sort_unstable_by_key(|&(stands, bytes, _)| Reverse((stands, bytes)));
+        for (stands, bytes, id) in holders {
+            if self.output.own() <= keep || only_still && !stands {
+                break;
+            }
+            self.close_holder(io, id, bytes, "answers and events it has not read");
+            self.weigh_output(io);
+        }
+        self.output.tell();
+    }
+
+    /// Closes those that hold most of the requests that are not whole or not answered, until so much is freed: first
+    /// those that are read and have sent nothing for a while. `only_still`: none but those.
+    fn close_unfinished<I: Io>(&mut self, io: &mut I, excess: usize, only_still: bool) {
+        let now_ns = io.now_ns();
+        let stands = |conn: &Conn| {
+            let since_ns = now_ns.saturating_sub(conn.fed_ns);
+            !conn.paused && since_ns > WAIT_NS && is_in_large_request(conn)
+        };
+        let weights = self.conns.iter().flatten().map(|conn| (stands(conn), conn.weighed, conn.id));
+        let mut holders: Vec<_> = weights.filter(|(_, bytes, _)| *bytes > 0).collect();
+        holders.sort_unstable_by_key(|&(stands, bytes, _)| Reverse((stands, bytes)));
+        let mut freed = 0;
+        for (stands, bytes, id) in holders {
+            if freed >= excess || only_still && !stands {
+                break;
+            }
+            freed += bytes;
+            self.close_holder(io, id, bytes, "requests it has not sent to their end");
+        }
+        self.input.tell();
+    }
+
+    fn close_holder<I: Io>(&mut self, io: &mut I, id: ConnId, bytes: usize, of_what: &str) {
+        let Some(mut conn) = self.take(id) else { return };
+        conn.phase = Phase::Closing;
+        conn.input = Vec::new();
+        let why = format_args!(
+            "closed {}: all connections together hold too much memory, and it held most, {bytes} bytes of {of_what}",
+            conn.peer
+        );
+        self.complain(Counter::RefusedMemory, why);
+        self.put_back(conn);
+        io.close(id, false);
+    }
+}
+
+fn is_in_large_request(conn: &Conn) -> bool {
+    matches!(conn.phase, Phase::Handshake | Phase::Live)
+        && announced(&conn.input) > LARGE_REQUEST_BYTES
+}
+
+/// The length of the frame that begins the input, 0 without one.
+fn announced(input: &[u8]) -> usize {
+    let prefix = input.first_chunk::<4>();
+    prefix.map_or(0, |prefix| usize::try_from(i32::from_be_bytes(*prefix)).unwrap_or(0))
+}
+
+/// Appends to an input buffer. It grows with what arrived, never to more than the frame that begins it needs, whatever
+/// that announces.
+pub(super) fn append(input: &mut Vec<u8>, data: &[u8]) {
+    let needed = input.len() + data.len();
+    if needed > input.capacity() {
+        let doubled = input.capacity().saturating_mul(2);
+        let room = needed.max(doubled.min(announced(input).saturating_add(4)));
+        input.reserve_exact(room - input.len());
+    }
+    input.extend_from_slice(data);
+}
+
+/// Gives back the room of what was taken out of an input buffer.
+pub(super) fn trim(input: &mut Vec<u8>) {
+    if input.is_empty() && input.capacity() > 4096 {
+        *input = Vec::new();
+    } else if input.capacity() > LARGE_REQUEST_BYTES && input.len() < input.capacity() / 4 {
+        input.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_buffer_follows_what_arrived() {
+        let mut input = Vec::new();
+        append(&mut input, &1_000_000i32.to_be_bytes());
+        assert!(input.capacity() < 100, "a prefix takes no memory");
+        let piece = [7; 2048];
+        while input.len() < 1_000_004 - piece.len() {
+            append(&mut input, &piece);
+            assert!(input.capacity() <= (2 * input.len()).min(1_000_004), "{}", input.len());
+        }
+        append(&mut input, &piece);
+        assert!(input.capacity() < 1_000_004 + 2 * piece.len());
+        input.drain(..1_000_004);
+        trim(&mut input);
+        assert!(input.capacity() < 4096);
+        for wild in [i32::MAX, i32::MIN, -1, 0] {
+            let mut input = wild.to_be_bytes().to_vec();
+            append(&mut input, &piece);
+            assert!(input.capacity() < 3 * piece.len());
+        }
+    }
+}
