@@ -7,14 +7,26 @@
 //!
 //! - [`types`], [`message`], [`ensemble`], [`settings`], [`action`]: the vocabulary
 //! - [`core`]: the type, its inputs and the roles
+//! - [`election`], [`discovery`], [`sync`], [`broadcast`], [`leader`], [`learner`]: the protocol's parts
+//! - [`quorum`], [`reconfig`], [`history`], [`common`]: arithmetic, membership, the log, what the parts share
 //! - [`mistake`]: mistakes planted to prove the simulator
 
 pub mod action;
+mod broadcast;
+mod common;
 pub mod core;
+mod discovery;
+mod election;
 pub mod ensemble;
+mod history;
+mod leader;
+mod learner;
 pub mod message;
 pub mod mistake;
+pub mod quorum;
+mod reconfig;
 pub mod settings;
+pub mod sync;
 pub mod types;
 
 pub use action::{Action, CloseReason, LookUpAnswer, Refusal, Role};
