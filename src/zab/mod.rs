@@ -27,6 +27,8 @@ pub mod quorum;
 mod reconfig;
 pub mod settings;
 pub mod sync;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 pub use action::{Action, CloseReason, LookUpAnswer, Refusal, Role};
