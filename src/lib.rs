@@ -23,3 +23,4 @@ pub mod snapshot;
 pub mod tree;
 pub mod txn;
 pub mod watch;
+pub mod zab;

@@ -9,8 +9,9 @@
 //! never blocks: on a full ring it withholds publication and takes no more requests, on a full log queue it lets
 //! the batch in the making grow up to a bound and then leaves requests in their lanes.
 //!
-//! A standalone server is an ensemble of one: its quorum is its own log.
+//! A standalone server is an ensemble of one: its quorum is its own log, and the ZAB core counts it.
 //!
+//! - [`agreement`]: the ZAB core, which says what is committed
 //! - [`batch`]: what is logged together and told together
 //! - [`gather`]: when it goes to the log
 //! - [`requests`]: a client's request
@@ -18,6 +19,7 @@
 //! - [`reaper`]: containers and TTL nodes
 //! - [`snapshots`]: when one is due
 
+mod agreement;
 mod batch;
 mod gather;
 mod reaper;
@@ -46,6 +48,7 @@ use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker};
 use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
 use crate::tree::{TreeWriter, WARM_PATHS_MAX};
 
+use agreement::Agreement;
 use batch::{Batch, shard_bit};
 use gather::{Gather, Verdict};
 
@@ -126,6 +129,9 @@ fn begins_with_path(op: OpCode) -> bool {
 const IN_FLIGHT_MAX: usize = 4;
 /// Transactions of a batch in the making at which requests stay in their lanes.
 const BATCH_TXNS_MAX: usize = 16_384;
+/// Transactions that may be proposed and not committed: a batch in the making, those in flight, and what a pass adds to
+/// each beyond its bound (expired sessions, containers).
+const OUTSTANDING_MAX: usize = 1 << 24;
 /// Bytes of answers and events of a batch in the making at which requests stay in their lanes.
 const BATCH_ENTRIES_BYTES_MAX: usize = 8 << 20;
 /// Transaction bytes that the log must have room for beyond the batch in the making before a request is taken.
@@ -149,6 +155,7 @@ pub struct EnsembleCore {
     known_identities: IdentityCache,
     /// The last zxid given to a transaction.
     last_zxid: Zxid,
+    agreement: Agreement,
     /// Everything up to here is on the medium.
     durable: Zxid,
     building: Batch,
@@ -192,6 +199,7 @@ impl EnsembleCore {
             identities: parts.identities,
             known_identities: IdentityCache::default(),
             last_zxid: parts.last_zxid,
+            agreement: Agreement::standalone(parts.last_zxid, OUTSTANDING_MAX),
             durable: parts.last_zxid,
             building: Batch::default(),
             writes: VecDeque::new(),
@@ -226,6 +234,7 @@ impl EnsembleCore {
             Ok(durable) => {
                 assert!(durable.through >= self.durable, "the durable prefix only grows");
                 self.durable = durable.through;
+                self.agreement.durable(durable.through);
             }
             Err(failed) => crate::process::fatal(&failed.to_string()),
         }
@@ -402,6 +411,7 @@ impl EnsembleCore {
         let next = self.spare.pop().unwrap_or_default();
         let mut batch = std::mem::replace(&mut self.building, next);
         batch.last_zxid = self.last_zxid;
+        self.agreement.append(self.last_zxid);
         if batch.count > 0 {
             match self.log.frame(&batch.txns, self.durable, self.tree.published()) {
                 Ok(writes) => {
@@ -482,7 +492,7 @@ impl EnsembleCore {
 
     /// Publishes what is durable, oldest first, as far as the commit ring has room.
     fn publish<I: Io>(&mut self, io: &mut I) {
-        while self.in_flight.front().is_some_and(|b| b.last_zxid <= self.durable || b.count == 0) {
+        while self.in_flight.front().is_some_and(|b| b.last_zxid <= self.agreement.committed()) {
             let Some(slot) = self.commits.batch() else { return };
             let Some(mut batch) = self.in_flight.pop_front() else { return };
             slot.last_zxid = batch.last_zxid;

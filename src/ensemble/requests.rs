@@ -107,7 +107,7 @@ impl EnsembleCore {
         request: &prepare::Request<'_>,
         from: Option<(usize, &Request<'_>)>,
     ) -> ErrorCode {
-        let zxid = self.last_zxid + 1;
+        let zxid = self.agreement.next_zxid();
         let mark = self.tree.mark();
         let mut outcome =
             prepare::prepare(&mut self.tree, &self.config.prepare, request, zxid, &mut self.output);
@@ -119,6 +119,7 @@ impl EnsembleCore {
         let error = match outcome {
             Outcome::Prepared(prepared) => {
                 self.last_zxid = zxid;
+                self.agreement.propose(zxid);
                 self.building.txns.push(zxid, &self.output.txn);
                 self.building.count += 1;
                 prepared.error
