@@ -116,6 +116,8 @@ fn every_key_with_a_value_changes_the_config() {
         "ringkeeper.outputPauseBytes=9999",
         "ringkeeper.outputLimitBytes=9999999",
         "ringkeeper.retainedBytesMax=9999999",
+        "ringkeeper.outputTotalBytes=9999999",
+        "ringkeeper.inputTotalBytes=9999999",
         "ringkeeper.watchesPerConnectionMax=9",
         "reconfigEnabled=true",
         "readonlymode.enabled=true",
