@@ -133,8 +133,8 @@ impl State {
             if skipped {
                 self.links.heard.touch(conn.slot, now_ms);
             }
-            let full = backlog > self.limits.output_pause_bytes || conn.awaits_room && backlog > 0;
-            let asked = skipped && full || tight && backlog > 0;
+            // However little is left: one that is not read goes on only when it has taken all of it.
+            let asked = (skipped || tight) && backlog > 0;
             if conn.reads_nothing(asked.then(|| io.taken(conn.id)), now_ns) && skipped {
                 stuck.push(conn.id);
             }
