@@ -54,6 +54,7 @@ impl State {
         let was_paused = std::mem::take(&mut conn.paused);
         conn.held_back = false;
         if was_paused {
+            conn.ticket = 0;
             conn.fed_ns = io.now_ns();
         }
         self.input(io, conn);
@@ -133,8 +134,7 @@ impl State {
             if skipped {
                 self.links.heard.touch(conn.slot, now_ms);
             }
-            let full = backlog > self.limits.output_pause_bytes || conn.awaits_room && backlog > 0;
-            let asked = skipped && full || tight && backlog > 0;
+            let asked = (skipped || tight) && backlog > 0;
             if conn.reads_nothing(asked.then(|| io.taken(conn.id)), now_ns) && skipped {
                 stuck.push(conn.id);
             }
