@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::io::Write;
+
 use clap::Parser;
 use ringkeeper::cli::{Cli, Command};
 
@@ -20,7 +22,8 @@ fn main() -> std::process::ExitCode {
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("ringkeeper: {why}");
+            // Whether or not anybody hears it.
+            let _ = writeln!(std::io::stderr(), "ringkeeper: {why}");
             std::process::ExitCode::FAILURE
         }
     }

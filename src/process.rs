@@ -1,5 +1,7 @@
 //! What concerns the process as a whole: the wall clock, and ending it when it may not go on.
 
+use std::io::Write;
+
 /// The wall clock, milliseconds since 1970. Transactions carry it and clients are shown it; nothing else is decided
 /// by it.
 pub fn wall_clock_ms() -> i64 {
@@ -11,6 +13,6 @@ pub fn wall_clock_ms() -> i64 {
 /// worse than one that is gone. Everything acknowledged is on the medium; the next start recovers it.
 pub fn fatal(why: &str) -> ! {
     tracing::error!("stopping: {why}");
-    eprintln!("ringkeeper: stopping: {why}");
+    let _ = writeln!(std::io::stderr(), "ringkeeper: stopping: {why}");
     std::process::exit(1)
 }

@@ -640,7 +640,7 @@ fn unfinished_requests_together_hold_no_more_than_the_total() {
     let before = server.resident_bytes();
     let stop = Arc::new(AtomicBool::new(false));
     // Each sends 900 KB of a request of 1 MB, as far as it is read, and waits.
-    let unfinished: Vec<_> = (0..150)
+    let unfinished: Vec<_> = (0..60)
         .map(|_| {
             let (stop, port) = (stop.clone(), server.port);
             std::thread::spawn(move || {

@@ -1,19 +1,24 @@
 //! One server a directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::log::error::LogError;
 
 /// Holds a directory against other servers until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct DirLock {
-    _file: File,
+    file: File,
 }
 
+/// How long to wait for a lock whose holder's process has gone: the kernel still writes for it.
+const WAIT: Duration = Duration::from_secs(10);
+
 impl DirLock {
-    /// Locks `dir` (made if missing) through the file `lock` in it.
+    /// Locks `dir` (made if missing) through the file `lock` in it. A holder that was killed is waited for, for a while.
     ///
     /// # Errors
     /// `Locked` if another process, or another server in this one, holds it.
@@ -29,21 +34,39 @@ impl DirLock {
             .truncate(false)
             .open(&path)
             .map_err(|e| LogError::io("open", &shown, e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // What the file says is for people only; an unreadable one is no other error.
-                let _ = Read::by_ref(&mut file).take(64).read_to_string(&mut holder);
-                return Err(LogError::Locked { path: shown, holder: holder.trim().to_owned() });
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let holder = holder(&mut file);
+                    let gone = !holder.is_empty() && !Path::new("/proc").join(&holder).exists();
+                    if !gone || began.elapsed() > WAIT {
+                        return Err(LogError::Locked { path: shown, holder });
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::Error(err)) => return Err(LogError::io("lock", &shown, err)),
             }
-            Err(TryLockError::Error(err)) => return Err(LogError::io("lock", &shown, err)),
         }
         let written = file
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(|e| LogError::io("write", &shown, e))?;
-        Ok(DirLock { _file: file })
+        Ok(DirLock { file })
     }
+
+    /// The locked file once more: the lock lasts until both are closed.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone().map(OwnedFd::from)
+    }
+}
+
+/// The process that holds the lock, as the file says. That is for people, and to see whether it has gone; an unreadable
+/// file is no other error.
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = file.rewind().and_then(|()| file.take(64).read_to_string(&mut holder));
+    holder.trim().to_owned()
 }

@@ -2,6 +2,7 @@
 
 use super::{PassClock, Waker};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +30,9 @@ pub struct ReactorConfig {
     /// How long a closing connection that still has something to send may go without its peer taking any of it,
     /// milliseconds.
     pub linger_ms: u32,
+    /// Files that stay open until the kernel has ended everything it does for this reactor, even if the process is
+    /// killed before: a lock of a directory to which writes may be under way.
+    pub held_files: Vec<OwnedFd>,
     /// The waker to answer to; made beforehand so that others could be given it. `None`: a new one.
     pub waker: Option<Waker>,
     /// The clock to keep; made beforehand so that others could be given it. `None`: a new one.
@@ -47,6 +51,7 @@ impl Default for ReactorConfig {
             recv_buffers_max: 4096,
             connections_max: 1 << 20,
             linger_ms: 5_000,
+            held_files: Vec::new(),
             waker: None,
             clock: None,
         }

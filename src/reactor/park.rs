@@ -106,7 +106,7 @@ where
                 }
             }
         })
-        .map_err(|error| io::Error::other(error.to_string()))?;
+        .map_err(|error| explain(io::Error::other(error.to_string())))?;
     match is_ready.recv() {
         Ok(Ok(())) => Ok(Handle { waker, clock, stats, thread }),
         Ok(Err(error)) => {
@@ -122,10 +122,21 @@ where
 }
 
 fn explain(error: io::Error) -> io::Error {
-    let text = format!(
-        "cannot start a reactor: {error} (it needs io_uring of Linux 6.1 or later, not disabled by \
-         kernel.io_uring_disabled or a seccomp filter, and 512 KiB of RLIMIT_MEMLOCK a thread)"
-    );
+    let said = error.to_string();
+    let text = if said.contains("MemLockLimit") || error.raw_os_error() == Some(libc::ENOMEM) {
+        format!(
+            "{said}: too little memory may be locked; every thread needs 512 KiB of it (ulimit -l)"
+        )
+    } else if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+        format!("{said}; allow more of them (ulimit -n)")
+    } else if said.contains("CPU") {
+        format!("{said} (ringkeeper.cores names the CPUs)")
+    } else {
+        format!(
+            "{said} (it needs io_uring of Linux 6.1 or later, not disabled by kernel.io_uring_disabled \
+             or a seccomp filter)"
+        )
+    };
     io::Error::new(error.kind(), text)
 }
 

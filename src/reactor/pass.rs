@@ -52,6 +52,8 @@ impl<R: Resident> Reactor<R> {
         make: impl FnOnce() -> R,
     ) -> io::Result<Self> {
         let ring = Ring::new(cfg.submissions, cfg.completions)?;
+        ring.hold_files(&cfg.held_files)?;
+        cfg.held_files.clear();
         own.bind(ring.as_fd())?;
         // SAFETY: Drop frees the buffers only if the reactor ended cleanly, with no receive armed.
         let buffers = unsafe { RecvBuffers::new(&ring, cfg.recv_buffers_max, RECV_BUFFERS_FIRST)? };

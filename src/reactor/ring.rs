@@ -4,7 +4,7 @@ use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, squeue};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// What a completion belongs to; the top byte of its user data.
@@ -182,6 +182,15 @@ impl Ring {
         self.ring.completion()
     }
 
+    /// Keeps files open as long as the ring has operations: it outlives the process until all have ended.
+    pub(super) fn hold_files(&self, files: &[OwnedFd]) -> io::Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let files: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        self.ring.submitter().register_files(&files)
+    }
+
     /// Has the kernel write `event` for completions while notification is on; it starts off.
     pub(super) fn register_event(&mut self, event: RawFd) -> io::Result<()> {
         self.ring.submitter().register_eventfd(event)?;
@@ -225,6 +234,20 @@ fn tolerate(result: io::Result<usize>) -> io::Result<()> {
 mod tests {
     use super::*;
     use io_uring::opcode;
+
+    #[test]
+    fn a_file_that_is_held_stays_open_with_the_ring() {
+        let (read, write) = std::io::pipe().unwrap();
+        let ring = Ring::new(4, 8).unwrap();
+        ring.hold_files(&[write.into()]).unwrap();
+        let mut poll = libc::pollfd { fd: read.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd, as told.
+        assert_eq!(unsafe { libc::poll(&mut poll, 1, 0) }, 0, "the other end is open");
+        drop(ring);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::poll(&mut poll, 1, 20_000) }, 1);
+        assert_eq!(poll.revents, libc::POLLHUP);
+    }
 
     #[test]
     fn user_data_carries_its_kind() {

@@ -8,7 +8,7 @@ mod signals;
 mod snapshots;
 mod worker;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::cli::summary::Summary;
 use crate::config::Config;
 use crate::ensemble::{CoreConfig, CoreParts, EnsembleCore, ShardEnd};
 use crate::lanes;
-use crate::log;
+use crate::log::{self, DirLock};
 use crate::metrics::Registry as Metrics;
 use crate::prepare::PrepareConfig;
 use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
@@ -47,9 +47,7 @@ use worker::Worker;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The client port cannot be had.
-    #[error(
-        "cannot listen on {address}: {error}; is another server running there? (clientPort, clientPortAddress)"
-    )]
+    #[error("cannot listen on {address}: {error}; {} (clientPort, clientPortAddress)", hint(.error))]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -83,6 +81,15 @@ pub enum ServerError {
     },
 }
 
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "is another server running there?",
+        ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+        _ => "is another port or address free?",
+    }
+}
+
 /// Batches that a request lane holds at the most, and bytes of one beyond which the next is begun: what may wait on the
 /// way to the core, 4 MiB and one frame.
 const LANE_SLOTS: usize = 32;
@@ -105,12 +112,14 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
     let filter = EnvFilter::try_new(&args.log.0).map_err(|e| {
         format!("--log {}: {e}; give error, warn, info, debug or trace", args.log.0)
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // What cannot be written is not worth ending for, nor telling where that cannot be written either.
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    subscriber.with_writer(std::io::stderr).init();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     if args.check {
-        println!("the configuration is good");
+        say(format_args!("the configuration is good\n"));
         return Ok(());
     }
     run(&loaded.config, args.config.clone()).map_err(|e| e.to_string())
@@ -120,8 +129,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
 pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
     look_for_directories(config)?;
-    let lock_dir = own_dir(&config.data_dir);
-    let _lock = log::DirLock::acquire(&lock_dir)?;
+    let locks = lock(config)?;
     let plan = Plan::new(config);
     let began = Instant::now();
     let recovered = recovery::recover(config)?;
@@ -129,7 +137,7 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
     let znode_count = recovered.tree.node_count();
     let (last_zxid, listeners) = (recovered.last_zxid, listen(config, plan.shards)?);
     let client_address = listeners[0].local_addr().map_err(|e| system("the client port", e))?;
-    let running = assemble(config, &plan, recovered, listeners)?;
+    let running = assemble(config, &plan, recovered, listeners, &locks)?;
     let summary = Summary {
         version: env!("CARGO_PKG_VERSION"),
         config_file,
@@ -151,11 +159,27 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
         },
         session_timeout_ms: (config.min_session_timeout_ms, config.max_session_timeout_ms),
     };
-    print!("{summary}");
-    println!("serving clients on {client_address}");
+    say(format_args!("{summary}serving clients on {client_address}\n"));
     stopping.wait();
-    println!("stopping");
+    say(format_args!("stopping\n"));
     running.stop().map_err(|e| system("the threads' end", e))
+}
+
+/// Tells the operator; a full disk or a closed pipe behind the standard output stops no server.
+fn say(text: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_fmt(text).and_then(|()| out.flush());
+}
+
+/// Keeps other servers out of both directories.
+fn lock(config: &Config) -> Result<Vec<DirLock>, ServerError> {
+    let (data, log) = (own_dir(&config.data_dir), own_dir(&config.data_log_dir));
+    let mut locks = vec![DirLock::acquire(&data)?];
+    // The one directory may go by two names; the first exists by now.
+    if std::fs::canonicalize(&log).ok() != std::fs::canonicalize(&data).ok() {
+        locks.push(DirLock::acquire(&log)?);
+    }
+    Ok(locks)
 }
 
 /// Our files live beside ZooKeeper's `version-2/`, so that either can be kept.
@@ -262,6 +286,7 @@ fn assemble(
     plan: &Plan,
     recovered: recovery::Recovered,
     listeners: Vec<TcpListener>,
+    locks: &[DirLock],
 ) -> Result<Running, ServerError> {
     let tree = recovered.tree.shared();
     let metrics = Arc::new(Metrics::new());
@@ -353,7 +378,7 @@ fn assemble(
         metrics: metrics.writer(),
     };
     let snapshots = snapshots.start(taker).map_err(|e| system("the snapshot thread", e))?;
-    let threads = spawn(config, plan, wakers, shards, core, listeners)?;
+    let threads = spawn(config, plan, wakers, shards, core, listeners, locks)?;
     Ok(Running { desk, snapshots, threads, _spares: recovered.spares })
 }
 
@@ -381,6 +406,7 @@ fn spawn(
     shards: Vec<(Shard, Arc<PassClock>)>,
     core: EnsembleCore,
     listeners: Vec<TcpListener>,
+    locks: &[DirLock],
 ) -> Result<Vec<reactor::Handle>, ServerError> {
     let mut shards = shards.into_iter().zip(listeners);
     let mut core = Some(core);
@@ -403,6 +429,9 @@ fn spawn(
         }
         if thread.core {
             worker.core = core.take();
+            // Its writes may still be under way when the process has been killed; nobody may read the log before.
+            let held = locks.iter().map(DirLock::share).collect::<Result<_, _>>();
+            settings.held_files = held.map_err(|e| system("a reactor", e))?;
         }
         let handle = reactor::spawn(settings, move || worker);
         handles.push(handle.map_err(|e| system("a reactor", e))?);

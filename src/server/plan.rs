@@ -2,6 +2,9 @@
 
 use crate::config::{Config, Pinning, Placement};
 
+/// Shards at the most; `ringkeeper.shards` accepts no more either.
+pub(super) const SHARDS_MAX: usize = 63;
+
 /// One pinned thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ThreadPlan {
@@ -27,7 +30,7 @@ impl Plan {
         let available = std::thread::available_parallelism().map_or(1, |n| n.get());
         let cpus = if config.cores.is_empty() { available } else { config.cores.len() };
         let shards = match config.shards {
-            0 => cpus.saturating_sub(1).max(1),
+            0 => cpus.saturating_sub(1).clamp(1, SHARDS_MAX),
             n => n as usize,
         };
         let together = match config.placement {
@@ -108,6 +111,8 @@ mod tests {
         assert_eq!((four.shards, four.threads.len(), four.core_thread()), (3, 4, 3));
         assert_eq!(four.threads[3].cpu, Some(3));
         assert!(four.threads[3].core && !four.threads[3].shard);
+        let many: Vec<_> = (0..700).collect();
+        assert_eq!(plan(&many, 0, Placement::Auto).shards, SHARDS_MAX);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     let tree_config = TreeConfig {
         digest: config.digest_enabled,
         extended_types: config.extended_types_enabled,
+        // The shards, the snapshot's, the desk's.
+        readers_max: plan::SHARDS_MAX + 9,
         ..TreeConfig::default()
     };
     let loaded = snapshot::load_newest(&own_dir(&config.data_dir), &tree_config)?;

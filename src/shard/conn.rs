@@ -103,8 +103,8 @@ pub(crate) struct Conn {
     pub fed_ns: u64,
     /// It is read although it is in the midst of a large request, while others have to wait.
     pub has_turn: bool,
-    /// In the list of connections that go on when all together hold less.
-    pub awaits_room: bool,
+    /// Its place among those that go on when all together hold less, 0 if it has none.
+    pub ticket: u64,
     /// What the client had taken of its output when a tick last looked, and since when it has taken nothing; `None`
     /// while its output is in nobody's way.
     pub unread: Option<(u64, u64)>,
@@ -159,7 +159,7 @@ impl Conn {
             weighed: 0,
             fed_ns: now_ns,
             has_turn: false,
-            awaits_room: false,
+            ticket: 0,
             unread: None,
             session_id: 0,
             timeout_ms: 0,

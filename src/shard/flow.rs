@@ -54,6 +54,7 @@ impl State {
         let was_paused = std::mem::take(&mut conn.paused);
         conn.held_back = false;
         if was_paused {
+            conn.ticket = 0;
             conn.fed_ns = io.now_ns();
         }
         self.input(io, conn);
@@ -133,7 +134,6 @@ impl State {
             if skipped {
                 self.links.heard.touch(conn.slot, now_ms);
             }
-            // However little is left: one that is not read goes on only when it has taken all of it.
             let asked = (skipped || tight) && backlog > 0;
             if conn.reads_nothing(asked.then(|| io.taken(conn.id)), now_ns) && skipped {
                 stuck.push(conn.id);

@@ -19,8 +19,10 @@ const WAIT_NS: u64 = 1_000_000_000;
 /// What a shard remembers of connections that wait for room.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Those not read because all together hold too much, in the order in which they came.
-    conns: Vec<ConnId>,
+    /// Those not read because all together hold too much, in the order in which they came, by ticket. One whose
+    /// connection has another ticket, or none, counts no more.
+    conns: Vec<(u64, ConnId)>,
+    last_ticket: u64,
     /// How many are read although they are in the midst of a large request: it is their turn.
     turns: usize,
     /// Somebody came or went: there may be a turn to give.
@@ -73,9 +75,11 @@ impl State {
     /// Notes a connection that is not read, if that may end because others hold less.
     pub(super) fn await_room(&mut self, conn: &mut Conn) {
         let tight = self.output.is_tight() || self.input.is_tight();
-        if tight && !std::mem::replace(&mut conn.awaits_room, true) {
+        if tight && conn.ticket == 0 {
             self.metrics.count(Counter::PausedMemory);
-            self.waiting.conns.push(conn.id);
+            self.waiting.last_ticket += 1;
+            conn.ticket = self.waiting.last_ticket;
+            self.waiting.conns.push((conn.ticket, conn.id));
             self.waiting.turn_free = true;
         }
     }
@@ -104,12 +108,12 @@ impl State {
         }
         if self.output.is_full() {
             let since_ns = *self.waiting.full_since_ns.get_or_insert(now_ns);
-            self.close_unread(io, 6, now_ns.saturating_sub(since_ns) < WAIT_NS);
+            self.close_unread(io, 4, now_ns.saturating_sub(since_ns) < WAIT_NS);
         } else {
             self.waiting.full_since_ns = None;
         }
-        let waits = |id: &ConnId| self.get(*id).is_some_and(|conn| self.awaits_turn(conn));
-        let waits = self.waiting.conns.iter().any(waits);
+        let waits = |id| self.get(id).is_some_and(|conn| self.awaits_turn(conn));
+        let waits = self.waiting.conns.iter().any(|&(_, id)| waits(id));
         if self.input.tell_waiting(waits) && self.input.is_tight() {
             self.close_unfinished(io, self.input.excess(4), true);
         }
@@ -117,23 +121,28 @@ impl State {
 
     fn read_waiting<I: Io>(&mut self, io: &mut I) {
         let turns_max = self.input.turns(self.limits.frame_bytes_max);
-        for id in std::mem::take(&mut self.waiting.conns) {
-            if self.waiting.turns < turns_max
-                && self.get(id).is_some_and(|conn| self.awaits_turn(conn))
-                && let Some(conn) = self.get_mut(id)
-            {
-                conn.has_turn = true;
+        let mut still = Vec::new();
+        for (ticket, id) in std::mem::take(&mut self.waiting.conns) {
+            let Some(conn) = self.get(id).filter(|conn| conn.ticket == ticket) else { continue };
+            if self.waiting.turns < turns_max && self.awaits_turn(conn) {
                 self.waiting.turns += 1;
+                self.get_mut(id).expect("was there").has_turn = true;
             }
             self.try_resume(io, id);
             let tight = self.output.is_tight() || self.input.is_tight();
-            let Some(conn) = self.get_mut(id) else { continue };
-            // Without need, what still keeps it from being read is its own, and tells of its end.
-            conn.awaits_room = conn.paused && tight;
-            if conn.awaits_room {
-                self.waiting.conns.push(id);
+            // One that was read and has to wait again has queued up again, with another ticket.
+            let Some(conn) = self.get_mut(id).filter(|conn| conn.ticket == ticket) else {
+                continue;
+            };
+            if tight {
+                still.push((ticket, id));
+            } else {
+                // What still keeps it from being read is its own, and tells of its end.
+                conn.ticket = 0;
             }
         }
+        still.append(&mut self.waiting.conns);
+        self.waiting.conns = still;
     }
 
     /// Closes those that hold most of the unsent output, if there is too much of it.

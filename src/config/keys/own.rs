@@ -116,7 +116,7 @@ pub const OWN: &[Key] = &[
         },
         "Memory that the unsent output of all connections may hold. From half of it on, those that \
          hold most are not read; at seven eighths nobody is, and those are closed that hold most and \
-         take nothing; at the bound the greatest holders. Their sessions live on. Counts as no less \
+         take nothing, until half is free; at the bound the greatest holders. Their sessions live on. Counts as no less \
          than `ringkeeper.outputLimitBytes`.",
     ),
     Key::honoured(

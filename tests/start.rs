@@ -1,0 +1,135 @@
+//! Starting where something is in the way: each must end in an error that says what and what to do, or in a server that
+//! serves; never in a panic, never in two servers on one log.
+
+mod common;
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Client, Server, free_port};
+
+fn ringkeeper(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+    command.args(["server", "--data-dir"]).arg(dir.join("data")).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What it says when it does not start.
+fn refusal(mut command: Command) -> String {
+    let Output { status, stderr, .. } = command.output().expect("run ringkeeper");
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    stderr
+}
+
+/// Waits until the server on this port answers; it must not end.
+fn serves(child: &mut Child, port: u16) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Client::connect(port, 10_000).is_err() {
+        assert!(Instant::now() < deadline, "it does not serve");
+        if let Some(status) = child.try_wait().expect("wait") {
+            let mut said = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                let _ = stderr.read_to_string(&mut said);
+            }
+            panic!("it ended: {status} {said}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_waited_for_and_then_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port().to_string();
+    let args = ["--client-address", "127.0.0.1", "--client-port", &port];
+    let said = refusal(ringkeeper(dir.path(), &args));
+    assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{said}");
+    assert!(said.contains("is another server running there?"), "{said}");
+    // Free a moment later, as when a server was killed.
+    let mut child = ringkeeper(dir.path(), &args).spawn().expect("start");
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().expect("piped");
+    while !said.contains("is taken") {
+        let mut some = [0; 256];
+        let count = stderr.read(&mut some).expect("read");
+        assert!(count > 0, "it ended: {said}");
+        said.push_str(&String::from_utf8_lossy(&some[..count]));
+    }
+    drop(listener);
+    serves(&mut child, port.parse().expect("a port"));
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+}
+
+#[test]
+fn a_log_directory_has_one_server() {
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let shared = tempfile::tempdir().expect("a directory");
+    let mut server =
+        Server::start(first.path(), &format!("dataLogDir={}", shared.path().display()), &[]);
+    let shared = shared.path().to_str().expect("a plain path");
+    let said = refusal(ringkeeper(
+        second.path(),
+        &["--data-log-dir", shared, "--client-port", &free_port().to_string()],
+    ));
+    assert!(said.contains("is in use by another server"), "{said}");
+    assert!(said.contains(shared), "{said}");
+    server.kill();
+    // The data directory by another name is not another server's.
+    let link = first.path().join("link");
+    std::os::unix::fs::symlink(first.path().join("data"), &link).expect("a link");
+    let port = free_port();
+    let mut command = ringkeeper(first.path(), &["--client-port", &port.to_string()]);
+    let mut child = command.arg("--data-log-dir").arg(&link).spawn().expect("start");
+    serves(&mut child, port);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+}
+
+#[test]
+fn a_standard_output_that_takes_nothing_stops_no_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let port = free_port();
+    let mut command = ringkeeper(dir.path(), &["--client-port", &port.to_string()]);
+    let mut child = command.stdout(full()).stderr(full()).spawn().expect("start");
+    serves(&mut child, port);
+    // A refusal is logged.
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connect");
+    std::io::Write::write_all(&mut stream, &[0xff; 8]).expect("send");
+    assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0);
+    serves(&mut child, port);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    let mut command = ringkeeper(dir.path(), &["--client-port", "99999"]);
+    let status = command.stdout(full()).stderr(full()).status().expect("run");
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn what_the_machine_has_not_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let port = free_port().to_string();
+    let said = |args: &[&str]| {
+        let args = [&["--client-port", &port], args].concat();
+        refusal(ringkeeper(dir.path(), &args))
+    };
+    let text = said(&["-D", "ringkeeper.cores=1000", "-D", "ringkeeper.pin=yes"]);
+    assert!(text.contains("1000") && text.contains("ringkeeper.cores"), "{text}");
+    let text = said(&["--client-address", "192.0.2.1"]);
+    assert!(text.contains("this machine does not have that address"), "{text}");
+    // Memory that may be locked; a shell sets the limit for what it becomes.
+    let mut shell = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_ringkeeper");
+    shell.args(["-c", "ulimit -l 64; exec \"$0\" server --data-dir \"$1\" --client-port \"$2\""]);
+    shell.arg(binary).arg(dir.path().join("data")).arg(&port);
+    let text = refusal(shell);
+    assert!(text.contains("ulimit -l"), "{text}");
+}
