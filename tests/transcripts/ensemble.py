@@ -52,6 +52,7 @@ class Ensemble:
         for sid, (quorum, election, _) in self.ports.items():
             owners[quorum], owners[election] = (sid, "quorum"), (sid, "election")
         self.tap = tapping.Tap(self.transcript, owners)
+        self.first_addresses = {sid: self.address(sid) for sid in sids}
         self.members = {sid: self._member(sid) for sid in sids}
 
     def address(self, sid):

@@ -38,7 +38,7 @@ def record(name, directory, log=False):
     head = [
         "# What Apache ZooKeeper 3.9.5 servers sent each other. Recorded by tests/transcripts/record.py; see README.md.",
         f"# {about}",
-        *(f"server {sid} {ensemble.address(sid)}" for sid in sorted(ensemble.ports)),
+        *(f"server {sid} {address}" for sid, address in sorted(ensemble.first_addresses.items())),
     ]
     path = Path(directory) / f"{name}.txt"
     path.write_text("\n".join([*head, *transcript.lines()]) + "\n")

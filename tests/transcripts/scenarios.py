@@ -327,6 +327,26 @@ def _reconfigure(client, joining, leaving):
 
 
 @scenario(
+    "A reconfiguration with an observer in the ensemble: a voter leaves, then the observer becomes a voter.",
+    sids=(1, 2, 3, 4),
+    observers=(4,),
+    dynamic=True,
+)
+def observer_reconfig(ensemble):
+    ensemble.start_together(1, 2, 3, 4)
+    led_by(ensemble, 3, 1, 2, 3, 4)
+    client = Client(ensemble, 3)
+    client.call("auth", scheme="digest", auth=servers.SUPER_PASSWORD)
+    _reconfigure(client, joining=None, leaving="1")
+    client.create("/a")
+    ensemble.until_level(2, 3, 4)
+    ensemble.observers.clear()
+    client.send("reconfig", joining=f"server.4={ensemble.address(4)}", leaving=None, members=None, config=-1)
+    ensemble.until_serving(2, 3, 4)
+    ensemble.until_level(2, 3, 4)
+
+
+@scenario(
     "The leader's counter runs out: it gives up, and the next epoch begins at nought.",
     properties={"zookeeper.testingonly.initialZxid": str(0xFFFFFFFC)},
 )
