@@ -139,7 +139,7 @@ impl Measure {
                 self.buffers = Some(buffers);
             }
             while let Some(some) = self.buffers.filter(|some| *some > 0) {
-                let room = bytes_max.saturating_sub(self.at - start);
+                let room = bytes_max.saturating_sub(self.at - start + 4);
                 if !self.buffer(what, room, input, base)? {
                     return Ok(false);
                 }
