@@ -3,6 +3,8 @@
 
 #[path = "transcripts/file.rs"]
 mod file;
+#[path = "transcripts/replay.rs"]
+mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -183,4 +185,22 @@ fn every_scenario_that_the_readme_counts_on_is_there() {
     for name in ["start", "writes", "diff", "snap", "trunc", "leader-killed", "reconfig"] {
         assert!(names.iter().any(|have| have == name), "{name} is missing among {names:?}");
     }
+}
+
+#[test]
+fn the_core_sends_what_apache_zookeeper_sent() {
+    let only = std::env::var("RINGKEEPER_REPLAY").ok();
+    let mut differences = Vec::new();
+    for transcript in file::all() {
+        for (number, life) in replay::lives(&transcript).into_iter().enumerate() {
+            let name = format!("{}/{number}: server {}", transcript.name, life.sid);
+            if only.as_ref().is_some_and(|only| !name.starts_with(only)) {
+                continue;
+            }
+            let Some((found, seen)) = replay::Replay::run(&transcript, life) else { continue };
+            println!("{name}: {seen:?}");
+            differences.extend(found.into_iter().map(|difference| format!("{name}: {difference}")));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

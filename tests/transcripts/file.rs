@@ -16,6 +16,8 @@ pub struct OnDisk {
     pub current: i64,
     /// The last logged zxid.
     pub logged: i64,
+    /// The zxid of the newest snapshot; 0 where the line does not say.
+    pub snapshot: i64,
 }
 
 /// Which port a connection goes to.
@@ -149,6 +151,7 @@ fn on_disk(words: &[&str]) -> Option<OnDisk> {
         accepted: value("accepted")?.parse().ok()?,
         current: value("current")?.parse().ok()?,
         logged: i64::from_str_radix(value("logged")?, 16).ok()?,
+        snapshot: i64::from_str_radix(value("snapshot").unwrap_or("0"), 16).ok()?,
     })
 }
 
