@@ -9,11 +9,11 @@ mod replay;
 use std::collections::{BTreeMap, BTreeSet};
 
 use file::{Event, Port, Sid, Transcript};
-use ringkeeper::zab::Packet;
 use ringkeeper::zab::wire::{
     ElectionItem, ElectionReader, Limits, Members, QuorumReader, Side, encode_hello,
     encode_notification, encode_packet,
 };
+use ringkeeper::zab::{Mistake, Mistakes, Packet};
 
 /// One direction of a connection.
 struct Stream {
@@ -187,20 +187,55 @@ fn every_scenario_that_the_readme_counts_on_is_there() {
     }
 }
 
-#[test]
-fn the_core_sends_what_apache_zookeeper_sent() {
+/// Plays every server of every file; what differs, and what was compared.
+fn replay_all(mistakes: Mistakes) -> (Vec<String>, replay::Seen) {
     let only = std::env::var("RINGKEEPER_REPLAY").ok();
-    let mut differences = Vec::new();
+    let (mut differences, mut seen) = (Vec::new(), replay::Seen::default());
     for transcript in file::all() {
         for (number, life) in replay::lives(&transcript).into_iter().enumerate() {
             let name = format!("{}/{number}: server {}", transcript.name, life.sid);
             if only.as_ref().is_some_and(|only| !name.starts_with(only)) {
                 continue;
             }
-            let Some((found, seen)) = replay::Replay::run(&transcript, life) else { continue };
-            println!("{name}: {seen:?}");
+            let Some((found, counted)) = replay::Replay::run(&transcript, life, mistakes) else {
+                continue;
+            };
+            println!("{name}: {counted:?}");
             differences.extend(found.into_iter().map(|difference| format!("{name}: {difference}")));
+            seen += counted;
         }
     }
+    (differences, seen)
+}
+
+/// `RINGKEEPER_REPLAY=trunc/3` plays one server of one file, `RINGKEEPER_REPLAY_TRACE=1` tells every step.
+#[test]
+fn the_core_sends_what_apache_zookeeper_sent() {
+    let (differences, seen) = replay_all(Mistakes::default());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+    println!("{seen:?}");
+    if std::env::var_os("RINGKEEPER_REPLAY").is_none() {
+        // So that it is not by comparing nothing.
+        assert!(seen.conns > 50 && seen.packets > 20 * seen.conns / 2, "{seen:?}");
+        assert!(seen.votes > seen.conns && seen.other_syncs < seen.conns / 4, "{seen:?}");
+        assert!(seen.in_order > seen.conns * 3 / 4, "{seen:?}");
+    }
+}
+
+/// That the comparison can fail: of the mistakes that the simulator is proved with, those that show in a recording.
+#[test]
+fn planted_mistakes_show() {
+    let planted = [
+        Mistake::VoteByCommitted,
+        Mistake::ReuseEpoch,
+        Mistake::CommittedLeftOutOfSync,
+        Mistake::ObserversCounted,
+        Mistake::CounterRunsOver,
+        Mistake::ActivateAtProposal,
+    ];
+    // A release build has none.
+    for mistake in planted.into_iter().filter(|_| cfg!(debug_assertions)) {
+        let (differences, _) = replay_all(Mistakes::plant(mistake));
+        assert!(!differences.is_empty(), "{mistake:?} shows nowhere");
+    }
 }

@@ -13,8 +13,8 @@ use ringkeeper::zab::wire::{
     ElectionItem, ElectionReader, Limits, QuorumReader, Side, encode_notification, encode_packet,
 };
 use ringkeeper::zab::{
-    Action, ConnId, Durable, EnsembleConfig, Generation, LookUpAnswer, Notification, Packet,
-    PeerState, Role, Txn, Zab, ZabConfig, Zxid,
+    Action, ConnId, Durable, EnsembleConfig, Generation, LookUpAnswer, Mistakes, Notification,
+    Packet, PeerState, Role, Txn, Zab, ZabConfig, Zxid,
 };
 
 use super::file::{Event, OnDisk, Port, Sid, Transcript};
@@ -261,8 +261,12 @@ pub struct Replay<'t> {
 }
 
 impl<'t> Replay<'t> {
-    /// Plays one life.
-    pub fn run(transcript: &'t Transcript, life: Life) -> Option<(Vec<Difference>, Seen)> {
+    /// Plays one life, with a mistake planted or none. `None`: the server never came so far as to vote.
+    pub fn run(
+        transcript: &'t Transcript,
+        life: Life,
+        mistakes: Mistakes,
+    ) -> Option<(Vec<Difference>, Seen)> {
         let begins = begins(transcript, &life)?;
         let first = first_config(transcript, &life)?;
         let numbered = numbered_config(transcript, &life);
@@ -271,6 +275,7 @@ impl<'t> Replay<'t> {
         settings.tick_ms = TICK_MS;
         settings.init_limit = INIT_LIMIT;
         settings.sync_limit = SYNC_LIMIT;
+        settings.mistakes = mistakes;
         if transcript.name == "rollover" {
             settings.first_counter = 0xffff_fffd;
         }
