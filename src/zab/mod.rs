@@ -10,6 +10,7 @@
 //! - [`election`], [`discovery`], [`sync`], [`broadcast`], [`leader`], [`learner`]: the protocol's parts
 //! - [`quorum`], [`reconfig`], [`history`], [`common`]: arithmetic, membership, the log, what the parts share
 //! - [`mistake`]: mistakes planted to prove the simulator
+//! - [`wire`]: the bytes of the messages
 
 pub mod action;
 mod broadcast;
@@ -30,6 +31,7 @@ pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod types;
+pub mod wire;
 
 pub use action::{Action, CloseReason, LookUpAnswer, Refusal, Role};
 pub use core::Zab;
