@@ -28,7 +28,8 @@ use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid};
 pub struct Zab {
     c: Common,
     part: Part,
-    /// Connections that came while we were looking: we may be about to lead.
+    /// Connections that came while we did not lead, and until when they are kept: others may know before us that we are
+    /// to lead.
     early: Vec<(ConnId, u64)>,
 }
 
@@ -42,7 +43,7 @@ enum Part {
     None,
 }
 
-/// Connections held while looking.
+/// Connections kept while not leading.
 const EARLY_MAX: usize = 64;
 
 impl Zab {
@@ -68,13 +69,12 @@ impl Zab {
         if self.c.now < self.next_deadline_ms() {
             return;
         }
-        let late = self.c.init_ms();
-        while let Some((conn, since)) = self.early.first().copied() {
-            if self.c.now < since + late {
+        while let Some((conn, until)) = self.early.first().copied() {
+            if self.c.now < until {
                 break;
             }
             self.early.remove(0);
-            self.c.close(conn, CloseReason::TimedOut("a leader"));
+            self.c.close(conn, CloseReason::Refused("this server does not lead".into()));
         }
         match &mut self.part {
             Part::Looking(looking) => looking.time(&mut self.c),
@@ -87,7 +87,7 @@ impl Zab {
 
     /// When [`handle_time`](Zab::handle_time) has something to do at the latest. `u64::MAX`: nothing is due.
     pub fn next_deadline_ms(&self) -> u64 {
-        let early = self.early.first().map_or(u64::MAX, |(_, since)| since + self.c.init_ms());
+        let early = self.early.first().map_or(u64::MAX, |(_, until)| *until);
         let part = match &self.part {
             Part::Looking(looking) => looking.deadline(),
             Part::Learner(learner) => learner.deadline(&self.c),
@@ -142,8 +142,11 @@ impl Zab {
             Part::Leader(leader) if !self.c.config.standalone => {
                 leader.accepted(&mut self.c, conn);
             }
-            Part::Looking(_) if self.early.len() < EARLY_MAX => {
-                self.early.push((conn, self.c.now));
+            Part::Looking(_) | Part::Learner(_) if self.early.len() < EARLY_MAX => {
+                // As long as a learner would have gone on trying.
+                let patience =
+                    self.c.config.connect_retry_ms * u64::from(self.c.config.connect_tries);
+                self.early.push((conn, self.c.now + patience));
             }
             _ => {
                 let text = "this server does not lead".to_owned();
@@ -177,13 +180,7 @@ impl Zab {
         match &mut self.part {
             Part::Learner(learner) => learner.packet(&mut self.c, conn, packet),
             Part::Leader(leader) => leader.packet(&mut self.c, conn, packet),
-            Part::Looking(_) | Part::None => {
-                if let Some(at) = self.early.iter().position(|(early, _)| *early == conn) {
-                    self.early.remove(at);
-                    let text = "a packet came before its turn".to_owned();
-                    self.c.close(conn, CloseReason::Refused(text));
-                }
-            }
+            Part::Looking(_) | Part::None => {}
         }
         self.settle();
     }

@@ -59,8 +59,8 @@ enum Phase {
 enum WayBack {
     /// Nothing was lost.
     None,
-    /// Waits until a transaction of ours is committed.
-    Barrier { token: u64 },
+    /// Waits until a transaction of ours is committed; asks again if it takes too long.
+    Barrier { token: u64, again_at: u64 },
     /// Waits until the log is on the medium through here.
     Flush { through: Zxid },
     /// The record that says "intact" is being stored.
@@ -174,7 +174,11 @@ impl Learner {
 
     pub fn deadline(&self, c: &Common) -> u64 {
         let silence = self.patience(c).map_or(u64::MAX, |patience| self.heard_at + patience);
-        silence.min(self.retry_at)
+        let barrier = match self.way_back {
+            WayBack::Barrier { again_at, .. } => again_at,
+            _ => u64::MAX,
+        };
+        silence.min(self.retry_at).min(barrier)
     }
 
     pub fn time(&mut self, c: &mut Common) {
@@ -183,6 +187,11 @@ impl Learner {
         }
         if c.now >= self.retry_at {
             self.connect(c);
+        }
+        if let WayBack::Barrier { again_at, .. } = self.way_back
+            && c.now >= again_at
+        {
+            self.ask_for_barrier(c);
         }
     }
 
@@ -597,9 +606,7 @@ impl Learner {
             if c.has(Mistake::RejoinWithoutBarrier) {
                 return self.flush_way_back(c);
             }
-            let token = c.next_barrier();
-            self.way_back = WayBack::Barrier { token };
-            c.act(Action::Barrier { token });
+            self.ask_for_barrier(c);
         }
     }
 
@@ -756,9 +763,19 @@ impl Learner {
     /// no later leader had been established with our help before, and all that we may have acknowledged and that was
     /// committed is at or below the barrier.
     pub fn barrier(&mut self, c: &mut Common, token: u64) {
-        if self.way_back == (WayBack::Barrier { token }) && self.phase == Phase::Live {
+        if let WayBack::Barrier { token: asked, .. } = self.way_back
+            && asked == token
+            && self.phase == Phase::Live
+        {
             self.flush_way_back(c);
         }
+    }
+
+    /// The request may be lost, or refused while leadership moves: then it is made anew.
+    fn ask_for_barrier(&mut self, c: &mut Common) {
+        let token = c.next_barrier();
+        self.way_back = WayBack::Barrier { token, again_at: c.now + c.sync_ms() };
+        c.act(Action::Barrier { token });
     }
 
     fn flush_way_back(&mut self, c: &mut Common) {
