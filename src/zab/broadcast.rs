@@ -31,6 +31,12 @@ impl Leader {
         if self.moving {
             return Err(Refusal::Moving);
         }
+        // Nothing behind a reconfiguration could be committed before it, and what only the new servers had logged could
+        // keep both configurations from electing a leader (see `election::is_better`).
+        let settled = c.membership.proposed.is_none();
+        if !settled && !c.has(Mistake::OldLeaderCommitsAfterHandOver) {
+            return Err(Refusal::ReconfigInProgress);
+        }
         Ok(self.successor(c))
     }
 
@@ -123,9 +129,6 @@ impl Leader {
         leader: Option<Sid>,
     ) -> Result<(), Refusal> {
         self.next_zxid(c)?;
-        if c.membership.proposed.is_some() {
-            return Err(Refusal::ReconfigInProgress);
-        }
         // As ZooKeeper: the new ensemble must be able to go on, or the reconfiguration could only be regretted.
         let in_step = |sid: Sid| {
             sid == c.sid()

@@ -31,6 +31,8 @@ pub struct Zab {
     /// Connections that came while we did not lead, and until when they are kept: others may know before us that we are
     /// to lead.
     early: Vec<(ConnId, u64)>,
+    /// The role that ended has to give up what it had beyond what is committed.
+    falls_back: bool,
 }
 
 /// The role's own state.
@@ -39,9 +41,12 @@ enum Part {
     Looking(Looking),
     Learner(Learner),
     Leader(Leader),
-    /// Only while one role gives way to the next.
+    /// While one role gives way to the next, which may have to wait until it is known what became of the log.
     None,
 }
+
+/// Rounds of elections are counted by elections: nobody comes near this, and one that says so would have us run out.
+const ROUND_MAX: i64 = 1 << 62;
 
 /// Connections kept while not leading.
 const EARLY_MAX: usize = 64;
@@ -55,7 +60,7 @@ impl Zab {
         } else {
             Part::Looking(Looking::begin(&mut c))
         };
-        let mut zab = Zab { c, part, early: Vec::new() };
+        let mut zab = Zab { c, part, early: Vec::new(), falls_back: false };
         zab.settle();
         zab
     }
@@ -101,7 +106,10 @@ impl Zab {
 
     /// A notification from a server.
     pub fn handle_notification(&mut self, from: Sid, notification: Notification) {
-        if from == self.c.sid() || self.c.config.standalone {
+        if from == self.c.sid()
+            || self.c.config.standalone
+            || !(0..ROUND_MAX).contains(&notification.election_epoch)
+        {
             return;
         }
         let answer_as = match &mut self.part {
@@ -142,7 +150,7 @@ impl Zab {
             Part::Leader(leader) if !self.c.config.standalone => {
                 leader.accepted(&mut self.c, conn);
             }
-            Part::Looking(_) | Part::Learner(_) if self.early.len() < EARLY_MAX => {
+            Part::Looking(_) | Part::Learner(_) | Part::None if self.early.len() < EARLY_MAX => {
                 // As long as a learner would have gone on trying.
                 let patience =
                     self.c.config.connect_retry_ms * u64::from(self.c.config.connect_tries);
@@ -235,7 +243,10 @@ impl Zab {
 
     /// [`Action::Truncate`] is done, or could not be: the log's last zxid now.
     pub fn handle_truncated(&mut self, last: Zxid, generation: Generation) {
-        self.as_learner(|learner, c| learner.truncated(c, last, generation));
+        if let Some(done) = self.c.truncated(last, generation) {
+            self.as_learner(|learner, c| learner.truncated(c, done));
+            self.settle();
+        }
     }
 
     /// [`Action::StageSnapshot`] is done: the snapshot is read and durable, beside the state in force.
@@ -250,7 +261,10 @@ impl Zab {
 
     /// [`Action::TakeOver`] is done.
     pub fn handle_taken_over(&mut self, generation: Generation) {
-        self.as_learner(|learner, c| learner.taken_over(c, generation));
+        if self.c.taken_over(generation) {
+            self.as_learner(|learner, c| learner.taken_over(c));
+            self.settle();
+        }
     }
 
     /// The answer to [`Action::LookUp`].
@@ -422,39 +436,50 @@ impl Zab {
         }
     }
 
-    /// Goes over to the role that the present one asked for.
+    /// Goes over to the role that the present one asked for, unless the log is unsettled: then when it is.
     fn settle(&mut self) {
-        while let Some(turn) = self.c.turn.take() {
+        while let Some(turn) = self.c.turn {
             match std::mem::replace(&mut self.part, Part::None) {
                 Part::Leader(leader) => {
                     leader.end(&mut self.c);
-                    self.c.fall_back();
+                    self.falls_back = true;
                 }
                 Part::Learner(learner) => {
                     learner.end(&mut self.c);
-                    self.c.fall_back();
+                    self.falls_back = true;
                 }
                 Part::Looking(_) | Part::None => {}
             }
-            self.part = match turn {
-                Turn::Look => {
-                    self.c.set_role(Role::Looking);
-                    Part::Looking(Looking::begin(&mut self.c))
-                }
-                Turn::Lead => {
-                    let mut leader = Leader::begin(&mut self.c);
-                    for (conn, _) in self.early.drain(..) {
-                        leader.accepted(&mut self.c, conn);
-                    }
-                    Part::Leader(leader)
-                }
-                Turn::Learn => {
-                    for (conn, _) in self.early.drain(..) {
-                        self.c.close(conn, CloseReason::Refused("another server leads".into()));
-                    }
-                    Part::Learner(Learner::begin(&mut self.c))
-                }
-            };
+            if self.c.unsettled.is_some() {
+                return self.c.set_role(Role::Looking);
+            }
+            self.c.turn = None;
+            if std::mem::take(&mut self.falls_back) {
+                self.c.fall_back();
+            }
+            self.begin(turn);
         }
+    }
+
+    fn begin(&mut self, turn: Turn) {
+        self.part = match turn {
+            Turn::Look => {
+                self.c.set_role(Role::Looking);
+                Part::Looking(Looking::begin(&mut self.c))
+            }
+            Turn::Lead => {
+                let mut leader = Leader::begin(&mut self.c);
+                for (conn, _) in self.early.drain(..) {
+                    leader.accepted(&mut self.c, conn);
+                }
+                Part::Leader(leader)
+            }
+            Turn::Learn => {
+                for (conn, _) in self.early.drain(..) {
+                    self.c.close(conn, CloseReason::Refused("another server leads".into()));
+                }
+                Part::Learner(Learner::begin(&mut self.c))
+            }
+        };
     }
 }

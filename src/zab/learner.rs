@@ -22,7 +22,7 @@ use super::ensemble::EnsembleConfig;
 use super::message::{LearnerInfo, Packet};
 use super::mistake::Mistake;
 use super::types::{
-    ConnId, Epoch, Generation, Show, Sid, Txn, Zxid, counter_of, epoch_of, make_zxid,
+    ConnId, EPOCH_MAX, Epoch, Generation, Show, Sid, Txn, Zxid, counter_of, epoch_of, make_zxid,
 };
 
 /// Where a learner stands.
@@ -37,7 +37,7 @@ enum Phase {
     /// Waits for DIFF, TRUNC or SNAP.
     Waiting,
     /// The log is being cut.
-    Truncating { to: Zxid },
+    Truncating,
     /// A snapshot is being read.
     Staging { zxid: Zxid },
     /// Takes the leader's history.
@@ -113,7 +113,15 @@ impl Learner {
             early_token: None,
         };
         learner.tell_role(c, false);
-        learner.connect(c);
+        match c.failed_with {
+            // It refused us, or could not go on with us, a moment ago: do not keep both busy with that.
+            Some((leader, at)) if leader == learner.leader => {
+                learner.retry_at = c.now.max(at + c.config.connect_retry_ms);
+            }
+            _ => learner.retry_at = c.now,
+        }
+        c.failed_with = Some((learner.leader, c.now));
+        learner.time(c);
         learner
     }
 
@@ -129,10 +137,7 @@ impl Learner {
     /// Whether packets of this connection may come now.
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.conn == Some(conn)
-            && !matches!(
-                self.phase,
-                Phase::Truncating { .. } | Phase::Staging { .. } | Phase::TakingOver
-            )
+            && !matches!(self.phase, Phase::Truncating | Phase::Staging { .. } | Phase::TakingOver)
     }
 
     pub fn is_live(&self) -> bool {
@@ -166,7 +171,7 @@ impl Learner {
     /// How long the leader may be silent. While the driver is busy with what it sent, the core cannot know.
     fn patience(&self, c: &Common) -> Option<u64> {
         match self.phase {
-            Phase::Truncating { .. } | Phase::TakingOver => None,
+            Phase::Truncating | Phase::TakingOver => None,
             Phase::Acknowledged | Phase::Live => Some(c.sync_ms()),
             _ => Some(c.init_ms()),
         }
@@ -282,10 +287,7 @@ impl Learner {
             | Phase::Adopting { .. }
             | Phase::Acknowledged => self.sync_packet(c, packet),
             Phase::Live => self.live_packet(c, packet),
-            Phase::Connecting
-            | Phase::Truncating { .. }
-            | Phase::Staging { .. }
-            | Phase::TakingOver => {
+            Phase::Connecting | Phase::Truncating | Phase::Staging { .. } | Phase::TakingOver => {
                 self.leave(c, CloseReason::Refused("a packet came before its turn".into()));
             }
         }
@@ -299,6 +301,9 @@ impl Learner {
         let Packet::LeaderInfo { epoch, .. } = packet else {
             return self.unexpected(c, &packet);
         };
+        if !(1..=EPOCH_MAX).contains(&epoch) {
+            return self.breach(c, format!("LEADERINFO of epoch {epoch}"));
+        }
         self.epoch = epoch;
         // One that is not counted promises nothing: it may learn of any leader that is not older than what it has.
         let least =
@@ -310,15 +315,18 @@ impl Learner {
         self.tell_role(c, false);
         if self.kind == Kind::Participant && epoch > c.epochs.accepted {
             let token = c.store(Epochs { accepted: epoch, ..c.epochs });
+            c.accepted_of = Some((self.leader, epoch));
             let current = Some(c.epochs.current);
             if c.has(Mistake::AckEpochBeforeStored) {
                 return self.ack_epoch(c, current);
             }
             self.phase = Phase::Accepting { token, news: true };
-        } else if c.is_stored(c.last_token()) {
-            self.ack_epoch(c, None);
         } else {
-            self.phase = Phase::Accepting { token: c.last_token(), news: false };
+            // An epoch that we had accepted before may be another leader's; not if this very process accepted it of this
+            // server, which never uses one twice.
+            let news = c.accepted_of == Some((self.leader, epoch));
+            self.phase = Phase::Accepting { token: c.last_token(), news };
+            self.stored(c);
         }
     }
 
@@ -344,11 +352,12 @@ impl Learner {
             }
             Packet::Trunc { zxid } => self.truncate(c, zxid),
             Packet::Snap { zxid } => {
-                if zxid < 0 {
+                if zxid < 0 || epoch_of(zxid) > self.epoch {
                     return self.breach(c, format!("SNAP of zxid {zxid}"));
                 }
                 let Some(conn) = self.conn else { return };
                 self.phase = Phase::Staging { zxid };
+                c.staging = true;
                 c.act(Action::StageSnapshot { conn, zxid });
             }
             Packet::Ping { .. } => {}
@@ -371,38 +380,24 @@ impl Learner {
             c.history.truncate(zxid);
             return self.receive(c);
         }
-        c.history.next_generation();
         let mut to = zxid;
         if c.has(Mistake::TruncOneTooFew) {
             to = (zxid + 1).min(c.history.last());
         }
-        self.phase = Phase::Truncating { to };
-        c.act(Action::Truncate { generation: c.history.generation(), to });
+        self.phase = Phase::Truncating;
+        c.truncate(to);
     }
 
     /// The log was cut, or could not be.
-    pub fn truncated(&mut self, c: &mut Common, last: Zxid, generation: Generation) {
-        let Phase::Truncating { to } = self.phase else { return };
-        if generation != c.history.generation() {
+    pub fn truncated(&mut self, c: &mut Common, done: bool) {
+        if self.phase != Phase::Truncating {
             return;
         }
-        // A zxid of counter 0 has no transaction: what lies before it is then the last.
-        let empty = counter_of(to) == 0 && last <= to && epoch_of(c.history.last()) == epoch_of(to);
-        if last != to && !empty {
-            // Our log has no such transaction: it parts from the leader's earlier than the leader thinks, or begins
-            // later. Only a snapshot helps.
-            c.needs_snapshot = true;
-            let text = format!("TRUNC to {}, which our log does not have", Show(to));
+        if !done {
+            let text = "TRUNC to a zxid that our log does not have".to_owned();
             return self.leave(c, CloseReason::Refused(text));
         }
-        if last < c.history.committed() {
-            return self.breach(c, format!("TRUNC to {} undid what is committed", Show(to)));
-        }
-        c.history.truncate(last);
-        if c.membership.proposed.as_ref().is_some_and(|(zxid, _)| *zxid > last) {
-            c.set_proposed(None);
-        }
-        self.settled = last;
+        self.settled = c.history.last();
         self.receive(c);
     }
 
@@ -430,6 +425,7 @@ impl Learner {
 
     pub fn stage_failed(&mut self, c: &mut Common, conn: ConnId) {
         if matches!(self.phase, Phase::Staging { .. }) && self.conn == Some(conn) {
+            c.staging = false;
             self.leave(c, CloseReason::Refused("the snapshot could not be kept".into()));
         }
     }
@@ -523,21 +519,18 @@ impl Learner {
         }
         if c.in_force.is_some() {
             self.phase = Phase::TakingOver;
-            c.act(Action::TakeOver { generation: c.history.generation() });
+            c.take_over();
         } else {
             self.store_current(c);
         }
     }
 
     /// The staged snapshot, with all the leader's history, is the state in force.
-    pub fn taken_over(&mut self, c: &mut Common, generation: Generation) {
-        if self.phase != Phase::TakingOver || generation != c.history.generation() {
-            return;
+    pub fn taken_over(&mut self, c: &mut Common) {
+        if self.phase == Phase::TakingOver {
+            self.heard_at = c.now;
+            self.store_current(c);
         }
-        c.in_force = None;
-        c.needs_snapshot = false;
-        self.heard_at = c.now;
-        self.store_current(c);
     }
 
     fn adopt(&self, c: &mut Common) -> u64 {
@@ -559,7 +552,6 @@ impl Learner {
     pub fn stored(&mut self, c: &mut Common) {
         match self.phase {
             Phase::Accepting { token, news } if c.is_stored(token) => {
-                // An epoch that we had accepted before is not acknowledged twice: it may have been another leader's.
                 self.ack_epoch(c, news.then_some(c.epochs.current));
             }
             Phase::Adopting { token } if c.is_stored(token) => {
@@ -594,6 +586,7 @@ impl Learner {
         // this number out on every server, no client that saw it at the leader is ahead of them.
         let published = self.settled.max(make_zxid(self.epoch, 0));
         c.needs_snapshot = false;
+        c.failed_with = None;
         c.vote.peer_epoch = self.epoch;
         self.phase = Phase::Live;
         c.commit(self.settled, published);
@@ -620,8 +613,9 @@ impl Learner {
             c.activate(config);
             c.set_proposed(None);
         }
+        // A version is the zxid that made it: one beyond what is committed is only proposed.
         if let Some(config) = self.offered.take()
-            && c.membership.proposed.as_ref().is_none_or(|(_, seen)| seen.version != config.version)
+            && config.version <= c.history.published()
         {
             c.activate(config);
         }

@@ -34,6 +34,7 @@ fn settings(dice: &mut Dice) -> ZabConfig {
         notification_max_ms: 2000,
         window_txns_max: [0, 3, 500][dice.roll(3) as usize],
         first_counter: if dice.one_in(6) { COUNTER_NEAR_END } else { 1 },
+        stamp_first_config: dice.one_in(3),
         ..ZabConfig::new(0)
     }
 }
