@@ -342,7 +342,7 @@ impl Leader {
 
     /// A learner asks for an answer behind all that is proposed now.
     pub(super) fn learner_sync(&mut self, c: &mut Common, conn: ConnId) {
-        if !self.peers.get(&conn).is_some_and(|peer| peer.stage == Stage::Synced) {
+        if self.peers.get(&conn).is_none_or(|peer| peer.stage != Stage::Synced) {
             return;
         }
         if self.outstanding(c) == 0 {

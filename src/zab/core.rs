@@ -349,15 +349,15 @@ impl Zab {
 
     /// Forwards a client's request to the leader.
     pub fn forward(&mut self, request: LearnerRequest) -> Result<(), Refusal> {
-        self.to_leader(Packet::Request(request))
+        self.tell_leader(Packet::Request(request))
     }
 
     /// Asks the leader whether a session is alive.
     pub fn revalidate(&mut self, session: i64, timeout_ms: i32) -> Result<(), Refusal> {
-        self.to_leader(Packet::Revalidate { session, timeout_ms })
+        self.tell_leader(Packet::Revalidate { session, timeout_ms })
     }
 
-    fn to_leader(&mut self, packet: Packet) -> Result<(), Refusal> {
+    fn tell_leader(&mut self, packet: Packet) -> Result<(), Refusal> {
         match &self.part {
             Part::Learner(learner) if learner.is_live() => {
                 let conn = learner.conn().ok_or(Refusal::NotServing)?;

@@ -112,7 +112,9 @@ impl Leader {
         self.epoch = (self.accepted_max + above).max(1);
         if self.epoch > EPOCH_MAX {
             // No epoch is left. There will be none for another leader either; the operator must begin a new ensemble.
-            return self.step_down(c);
+            // Until this phase ends nothing comes of it.
+            self.epoch = 0;
+            return;
         }
         if c.has(Mistake::LeaderForgetsAcceptedEpoch) {
             return self.epoch_stored(c);
