@@ -245,3 +245,20 @@ fn random_scenarios_keep_one_history() {
 fn trace_one_scenario() {
     run(seeds().start, true, Mistakes::default());
 }
+
+/// The first seed at which a planted mistake shows.
+fn caught(mistake: Mistake, seeds: u64) -> Option<u64> {
+    (0..seeds).find(|seed| {
+        std::panic::catch_unwind(|| run(*seed, false, Mistakes::plant(mistake))).is_err()
+    })
+}
+
+#[test]
+#[ignore = "for a person: which mistakes these scenarios catch, and how soon"]
+fn survey_of_mistakes() {
+    for mistake in Mistake::ALL {
+        let seeds = seeds().end;
+        let text = caught(*mistake, seeds).map_or("-".to_owned(), |seed| seed.to_string());
+        println!("{:<32} {text}", mistake.name());
+    }
+}
