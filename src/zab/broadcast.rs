@@ -25,14 +25,27 @@ impl Leader {
         if !self.is_established() {
             return Err(Refusal::NotLeading);
         }
-        let used_up = counter_of(self.last_proposed) >= COUNTER_MAX && !c.config.standalone;
-        if used_up && !c.has(Mistake::CounterRunsOver) {
+        if self.is_used_up(c) {
             return Err(Refusal::Rollover);
         }
         if self.moving {
             return Err(Refusal::Moving);
         }
+        // Nothing behind a reconfiguration could be committed before it, and what only the new servers had logged could
+        // keep both configurations from electing a leader (see `election::is_better`).
+        let settled = c.membership.proposed.is_none();
+        if !settled && !c.has(Mistake::OldLeaderCommitsAfterHandOver) {
+            return Err(Refusal::ReconfigInProgress);
+        }
         Ok(self.successor(c))
+    }
+
+    /// Whether the epoch has no number left. Then what is proposed is committed, and a new epoch begins with a new
+    /// election.
+    fn is_used_up(&self, c: &Common) -> bool {
+        counter_of(self.last_proposed) >= COUNTER_MAX
+            && !c.config.standalone
+            && !c.has(Mistake::CounterRunsOver)
     }
 
     /// The epoch's first zxid, or the one after.
@@ -66,18 +79,7 @@ impl Leader {
         txn: Txn,
         config: Option<Arc<EnsembleConfig>>,
     ) -> Result<(), Refusal> {
-        let next = match self.next_zxid(c) {
-            Ok(next) => next,
-            Err(Refusal::Rollover) => {
-                // The epoch's numbers are used up. Let what is proposed be committed, then begin a new epoch by a new
-                // election.
-                self.moving = true;
-                self.advance(c);
-                return Err(Refusal::Rollover);
-            }
-            Err(refusal) => return Err(refusal),
-        };
-        if zxid != next {
+        if zxid != self.next_zxid(c)? {
             return Err(Refusal::WrongZxid);
         }
         if self.outstanding(c) >= c.config.outstanding_max {
@@ -127,9 +129,6 @@ impl Leader {
         leader: Option<Sid>,
     ) -> Result<(), Refusal> {
         self.next_zxid(c)?;
-        if c.membership.proposed.is_some() {
-            return Err(Refusal::ReconfigInProgress);
-        }
         // As ZooKeeper: the new ensemble must be able to go on, or the reconfiguration could only be regretted.
         let in_step = |sid: Sid| {
             sid == c.sid()
@@ -233,7 +232,8 @@ impl Leader {
                 _ => self.commit_through(c, target),
             }
         }
-        if self.moving && self.outstanding(c) == 0 && c.membership.proposed.is_none() {
+        let ends = self.moving || self.is_used_up(c);
+        if ends && self.outstanding(c) == 0 && c.membership.proposed.is_none() {
             return self.step_down(c);
         }
         self.sync_deferred(c);
@@ -342,7 +342,7 @@ impl Leader {
 
     /// A learner asks for an answer behind all that is proposed now.
     pub(super) fn learner_sync(&mut self, c: &mut Common, conn: ConnId) {
-        if !self.peers.get(&conn).is_some_and(|peer| peer.stage == Stage::Synced) {
+        if self.peers.get(&conn).is_none_or(|peer| peer.stage != Stage::Synced) {
             return;
         }
         if self.outstanding(c) == 0 {

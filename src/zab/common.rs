@@ -9,7 +9,7 @@ use super::message::{Notification, Packet, PeerState};
 use super::mistake::Mistake;
 use super::reconfig::Membership;
 use super::settings::{Durable, ZabConfig};
-use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid};
+use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid, counter_of, epoch_of};
 
 /// A vote, and the round that it was made in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,13 @@ pub(super) struct Epochs {
     pub intact: bool,
 }
 
+/// What the driver is doing to the log as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsettled {
+    Truncating { to: Zxid },
+    TakingOver,
+}
+
 /// What a restart would find while a snapshot is staged.
 #[derive(Debug)]
 pub(super) struct InForce {
@@ -72,6 +79,15 @@ pub(super) struct Common {
     pub history: History,
     /// While a snapshot is staged: what is in force. `history` is then the staged one.
     pub in_force: Option<InForce>,
+    /// Whose epoch it was that this process accepted last.
+    pub accepted_of: Option<(Sid, Epoch)>,
+    /// The leader that we tried to learn from last without getting in step, and when.
+    pub failed_with: Option<(Sid, u64)>,
+    /// A snapshot is being read, and nothing of it is in `history` yet.
+    pub staging: bool,
+    /// The log is being cut, or a staged snapshot takes over. Until the driver says how that ended nobody knows what our
+    /// history is: no role begins before.
+    pub unsettled: Option<Unsettled>,
     /// Our log could not be brought on from where it is (a TRUNC to what it does not hold): ask for a snapshot.
     pub needs_snapshot: bool,
     /// The vote that we stand by while we do not look.
@@ -93,6 +109,7 @@ const ANSWERED_MAX: usize = 64;
 impl Common {
     pub fn new(config: ZabConfig, durable: Durable, now: u64) -> Common {
         let committed = durable.committed;
+        let version = durable.config.version;
         let history = History::new(durable.last_logged, committed, committed, Generation(1));
         Common {
             now,
@@ -105,11 +122,16 @@ impl Common {
             stored: 0,
             membership: Membership {
                 active: durable.config,
-                proposed: durable.proposed_config,
+                // One that is older than what is in force is history.
+                proposed: durable.proposed_config.filter(|(_, config)| config.version > version),
                 mistakes: config.mistakes,
             },
             history,
             in_force: None,
+            accepted_of: None,
+            failed_with: None,
+            staging: false,
+            unsettled: None,
             needs_snapshot: false,
             vote: Vote { leader: i64::MIN, zxid: i64::MIN, peer_epoch: i64::MIN, round: 0 },
             round: 0,
@@ -255,7 +277,9 @@ impl Common {
     pub fn append(&mut self, zxid: Zxid, txn: Txn, config: Option<Arc<EnsembleConfig>>) {
         let generation = self.history.generation();
         self.actions.push(Action::Append { generation, zxid, txn: Arc::clone(&txn) });
-        if let Some(config) = &config {
+        if let Some(config) = &config
+            && config.version > self.membership.active.version
+        {
             self.set_proposed(Some((zxid, Arc::clone(config))));
         }
         self.history.push(Entry { zxid, txn, config });
@@ -273,7 +297,8 @@ impl Common {
     pub fn stage(&mut self, zxid: Zxid) {
         let generation = Generation(self.history.generation().0 + 1);
         let (committed, published) = (self.history.committed(), self.history.published());
-        let staged = History::new(zxid, committed, published, generation);
+        let staged = History::staged(zxid, committed, published, generation);
+        self.staging = false;
         let history = std::mem::replace(&mut self.history, staged);
         // The snapshot holds no reconfiguration that is not committed.
         let proposed = self.membership.proposed.clone();
@@ -284,6 +309,10 @@ impl Common {
     /// What was written since a role began counts no longer where it is not committed: memory goes back to what is
     /// published, a staged snapshot is dropped, completions under way are asked for anew. The log keeps what it has.
     pub fn fall_back(&mut self) {
+        if self.membership.proposed.as_ref().is_some_and(|(zxid, _)| counter_of(*zxid) == 0) {
+            // The first version that a leader would have given, had it been established. No log has it.
+            self.set_proposed(None);
+        }
         match self.in_force.take() {
             Some(in_force) => {
                 let staged = std::mem::replace(&mut self.history, in_force.history);
@@ -291,9 +320,66 @@ impl Common {
                 self.actions.push(Action::DropStaged { committed: self.history.published() });
                 self.set_proposed(in_force.proposed);
             }
-            None => self.actions.push(Action::Undo { to: self.history.published() }),
+            None => {
+                if std::mem::take(&mut self.staging) {
+                    self.actions.push(Action::DropStaged { committed: self.history.published() });
+                } else {
+                    // Memory cannot go back behind a snapshot that it began with.
+                    let to = self.history.published().max(self.history.begins());
+                    self.actions.push(Action::Undo { to });
+                }
+            }
         }
         self.next_generation();
+    }
+
+    /// Has the log cut.
+    pub fn truncate(&mut self, to: Zxid) {
+        self.history.next_generation();
+        self.unsettled = Some(Unsettled::Truncating { to });
+        self.actions.push(Action::Truncate { generation: self.history.generation(), to });
+    }
+
+    /// The driver has cut the log, or could not. `None`: it is not what was asked for last. `Some(true)`: the log now
+    /// ends where it was to.
+    pub fn truncated(&mut self, last: Zxid, generation: Generation) -> Option<bool> {
+        let Some(Unsettled::Truncating { to }) = self.unsettled else { return None };
+        if generation != self.history.generation() {
+            return None;
+        }
+        self.unsettled = None;
+        // A zxid of counter 0 has no transaction: what lies before it is then the last.
+        let before = self.history.last();
+        let empty = counter_of(to) == 0 && last <= to && epoch_of(before) == epoch_of(to);
+        if (last != to && !empty) || last < self.history.committed() {
+            // Our log has no such transaction: it parts from the leader's earlier than the leader thinks, or begins
+            // later. Only a snapshot helps.
+            self.needs_snapshot = true;
+            return Some(false);
+        }
+        self.history.truncate(last);
+        if self.membership.proposed.as_ref().is_some_and(|(zxid, _)| *zxid > last) {
+            self.set_proposed(None);
+        }
+        Some(true)
+    }
+
+    /// Has the staged snapshot take over.
+    pub fn take_over(&mut self) {
+        self.unsettled = Some(Unsettled::TakingOver);
+        self.actions.push(Action::TakeOver { generation: self.history.generation() });
+    }
+
+    /// The staged snapshot has taken over. `false`: it is not what was asked for last.
+    pub fn taken_over(&mut self, generation: Generation) -> bool {
+        if self.unsettled != Some(Unsettled::TakingOver) || generation != self.history.generation()
+        {
+            return false;
+        }
+        self.unsettled = None;
+        self.in_force = None;
+        self.needs_snapshot = false;
+        true
     }
 
     /// Keeps the window within its bounds; what is beyond `settled` stays.

@@ -28,8 +28,11 @@ use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid};
 pub struct Zab {
     c: Common,
     part: Part,
-    /// Connections that came while we were looking: we may be about to lead.
+    /// Connections that came while we did not lead, and until when they are kept: others may know before us that we are
+    /// to lead.
     early: Vec<(ConnId, u64)>,
+    /// The role that ended has to give up what it had beyond what is committed.
+    falls_back: bool,
 }
 
 /// The role's own state.
@@ -38,11 +41,14 @@ enum Part {
     Looking(Looking),
     Learner(Learner),
     Leader(Leader),
-    /// Only while one role gives way to the next.
+    /// While one role gives way to the next, which may have to wait until it is known what became of the log.
     None,
 }
 
-/// Connections held while looking.
+/// Rounds of elections are counted by elections: nobody comes near this, and one that says so would have us run out.
+const ROUND_MAX: i64 = 1 << 62;
+
+/// Connections kept while not leading.
 const EARLY_MAX: usize = 64;
 
 impl Zab {
@@ -54,7 +60,7 @@ impl Zab {
         } else {
             Part::Looking(Looking::begin(&mut c))
         };
-        let mut zab = Zab { c, part, early: Vec::new() };
+        let mut zab = Zab { c, part, early: Vec::new(), falls_back: false };
         zab.settle();
         zab
     }
@@ -68,13 +74,12 @@ impl Zab {
         if self.c.now < self.next_deadline_ms() {
             return;
         }
-        let late = self.c.init_ms();
-        while let Some((conn, since)) = self.early.first().copied() {
-            if self.c.now < since + late {
+        while let Some((conn, until)) = self.early.first().copied() {
+            if self.c.now < until {
                 break;
             }
             self.early.remove(0);
-            self.c.close(conn, CloseReason::TimedOut("a leader"));
+            self.c.close(conn, CloseReason::Refused("this server does not lead".into()));
         }
         match &mut self.part {
             Part::Looking(looking) => looking.time(&mut self.c),
@@ -87,7 +92,7 @@ impl Zab {
 
     /// When [`handle_time`](Zab::handle_time) has something to do at the latest. `u64::MAX`: nothing is due.
     pub fn next_deadline_ms(&self) -> u64 {
-        let early = self.early.first().map_or(u64::MAX, |(_, since)| since + self.c.init_ms());
+        let early = self.early.first().map_or(u64::MAX, |(_, until)| *until);
         let part = match &self.part {
             Part::Looking(looking) => looking.deadline(),
             Part::Learner(learner) => learner.deadline(&self.c),
@@ -101,7 +106,10 @@ impl Zab {
 
     /// A notification from a server.
     pub fn handle_notification(&mut self, from: Sid, notification: Notification) {
-        if from == self.c.sid() || self.c.config.standalone {
+        if from == self.c.sid()
+            || self.c.config.standalone
+            || !(0..ROUND_MAX).contains(&notification.election_epoch)
+        {
             return;
         }
         let answer_as = match &mut self.part {
@@ -142,8 +150,11 @@ impl Zab {
             Part::Leader(leader) if !self.c.config.standalone => {
                 leader.accepted(&mut self.c, conn);
             }
-            Part::Looking(_) if self.early.len() < EARLY_MAX => {
-                self.early.push((conn, self.c.now));
+            Part::Looking(_) | Part::Learner(_) | Part::None if self.early.len() < EARLY_MAX => {
+                // As long as a learner would have gone on trying.
+                let patience =
+                    self.c.config.connect_retry_ms * u64::from(self.c.config.connect_tries);
+                self.early.push((conn, self.c.now + patience));
             }
             _ => {
                 let text = "this server does not lead".to_owned();
@@ -177,13 +188,7 @@ impl Zab {
         match &mut self.part {
             Part::Learner(learner) => learner.packet(&mut self.c, conn, packet),
             Part::Leader(leader) => leader.packet(&mut self.c, conn, packet),
-            Part::Looking(_) | Part::None => {
-                if let Some(at) = self.early.iter().position(|(early, _)| *early == conn) {
-                    self.early.remove(at);
-                    let text = "a packet came before its turn".to_owned();
-                    self.c.close(conn, CloseReason::Refused(text));
-                }
-            }
+            Part::Looking(_) | Part::None => {}
         }
         self.settle();
     }
@@ -238,7 +243,10 @@ impl Zab {
 
     /// [`Action::Truncate`] is done, or could not be: the log's last zxid now.
     pub fn handle_truncated(&mut self, last: Zxid, generation: Generation) {
-        self.as_learner(|learner, c| learner.truncated(c, last, generation));
+        if let Some(done) = self.c.truncated(last, generation) {
+            self.as_learner(|learner, c| learner.truncated(c, done));
+            self.settle();
+        }
     }
 
     /// [`Action::StageSnapshot`] is done: the snapshot is read and durable, beside the state in force.
@@ -253,7 +261,10 @@ impl Zab {
 
     /// [`Action::TakeOver`] is done.
     pub fn handle_taken_over(&mut self, generation: Generation) {
-        self.as_learner(|learner, c| learner.taken_over(c, generation));
+        if self.c.taken_over(generation) {
+            self.as_learner(|learner, c| learner.taken_over(c));
+            self.settle();
+        }
     }
 
     /// The answer to [`Action::LookUp`].
@@ -338,15 +349,15 @@ impl Zab {
 
     /// Forwards a client's request to the leader.
     pub fn forward(&mut self, request: LearnerRequest) -> Result<(), Refusal> {
-        self.to_leader(Packet::Request(request))
+        self.tell_leader(Packet::Request(request))
     }
 
     /// Asks the leader whether a session is alive.
     pub fn revalidate(&mut self, session: i64, timeout_ms: i32) -> Result<(), Refusal> {
-        self.to_leader(Packet::Revalidate { session, timeout_ms })
+        self.tell_leader(Packet::Revalidate { session, timeout_ms })
     }
 
-    fn to_leader(&mut self, packet: Packet) -> Result<(), Refusal> {
+    fn tell_leader(&mut self, packet: Packet) -> Result<(), Refusal> {
         match &self.part {
             Part::Learner(learner) if learner.is_live() => {
                 let conn = learner.conn().ok_or(Refusal::NotServing)?;
@@ -425,39 +436,50 @@ impl Zab {
         }
     }
 
-    /// Goes over to the role that the present one asked for.
+    /// Goes over to the role that the present one asked for, unless the log is unsettled: then when it is.
     fn settle(&mut self) {
-        while let Some(turn) = self.c.turn.take() {
+        while let Some(turn) = self.c.turn {
             match std::mem::replace(&mut self.part, Part::None) {
                 Part::Leader(leader) => {
                     leader.end(&mut self.c);
-                    self.c.fall_back();
+                    self.falls_back = true;
                 }
                 Part::Learner(learner) => {
                     learner.end(&mut self.c);
-                    self.c.fall_back();
+                    self.falls_back = true;
                 }
                 Part::Looking(_) | Part::None => {}
             }
-            self.part = match turn {
-                Turn::Look => {
-                    self.c.set_role(Role::Looking);
-                    Part::Looking(Looking::begin(&mut self.c))
-                }
-                Turn::Lead => {
-                    let mut leader = Leader::begin(&mut self.c);
-                    for (conn, _) in self.early.drain(..) {
-                        leader.accepted(&mut self.c, conn);
-                    }
-                    Part::Leader(leader)
-                }
-                Turn::Learn => {
-                    for (conn, _) in self.early.drain(..) {
-                        self.c.close(conn, CloseReason::Refused("another server leads".into()));
-                    }
-                    Part::Learner(Learner::begin(&mut self.c))
-                }
-            };
+            if self.c.unsettled.is_some() {
+                return self.c.set_role(Role::Looking);
+            }
+            self.c.turn = None;
+            if std::mem::take(&mut self.falls_back) {
+                self.c.fall_back();
+            }
+            self.begin(turn);
         }
+    }
+
+    fn begin(&mut self, turn: Turn) {
+        self.part = match turn {
+            Turn::Look => {
+                self.c.set_role(Role::Looking);
+                Part::Looking(Looking::begin(&mut self.c))
+            }
+            Turn::Lead => {
+                let mut leader = Leader::begin(&mut self.c);
+                for (conn, _) in self.early.drain(..) {
+                    leader.accepted(&mut self.c, conn);
+                }
+                Part::Leader(leader)
+            }
+            Turn::Learn => {
+                for (conn, _) in self.early.drain(..) {
+                    self.c.close(conn, CloseReason::Refused("another server leads".into()));
+                }
+                Part::Learner(Learner::begin(&mut self.c))
+            }
+        };
     }
 }

@@ -112,7 +112,9 @@ impl Leader {
         self.epoch = (self.accepted_max + above).max(1);
         if self.epoch > EPOCH_MAX {
             // No epoch is left. There will be none for another leader either; the operator must begin a new ensemble.
-            return self.step_down(c);
+            // Until this phase ends nothing comes of it.
+            self.epoch = 0;
+            return;
         }
         if c.has(Mistake::LeaderForgetsAcceptedEpoch) {
             return self.epoch_stored(c);
@@ -139,6 +141,14 @@ impl Leader {
         self.enter(c, Phase::EpochAcks);
         c.set_role(Role::Leading { epoch: self.epoch, serving: false });
         self.electing.insert(c.sid());
+        let active = &c.membership.active;
+        if c.config.stamp_first_config && active.version == 0 && c.membership.proposed.is_none() {
+            // The configuration of the first start gets a version when a leader is established (ZooKeeper's
+            // `Leader.lead`).
+            let zxid = make_zxid(self.epoch, 0);
+            let config = active.with_version(zxid);
+            c.set_proposed(Some((zxid, Arc::new(config))));
+        }
         let known: Vec<ConnId> = self
             .peers
             .iter()
@@ -182,6 +192,8 @@ impl Leader {
             && (current, last_zxid) > (c.epochs.current, self.history_end)
             && !c.has(Mistake::IgnoreFresherAckEpoch)
         {
+            // Perhaps it should lead, perhaps the others can do without it. Wait for them, but not for long.
+            self.phase_ends_at = self.phase_ends_at.min(c.now + 2 * c.config.tick_ms);
             let text = format!("its history, epoch {current}, is fresher than ours");
             return self.drop_peer(c, conn, CloseReason::Refused(text));
         }
@@ -358,7 +370,11 @@ impl Leader {
                 });
             }
         }
-        let config = Some(Arc::clone(c.membership.last_seen()));
+        // What our history proposes is in force when we are established. What we propose ourselves is not yet, and an
+        // observer would not know.
+        let config =
+            if self.is_established() { &c.membership.active } else { c.membership.last_seen() };
+        let config = Some(Arc::clone(config));
         c.send(conn, Packet::NewLeader { epoch: self.epoch, config });
     }
 

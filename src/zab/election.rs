@@ -136,6 +136,12 @@ impl Looking {
             return;
         }
         let vote = ballot.vote;
+        if !c.votes() && vote.round != c.round && c.membership.is_voter(vote.leader) {
+            // One that does not vote has no round of its own, it goes with those who do.
+            c.round = vote.round;
+            self.votes.clear();
+            self.vote = own_vote(c);
+        }
         if vote.round < c.round {
             c.notify(from, PeerState::Looking, self.vote);
             if !c.has(Mistake::VotesAcrossRounds) {
@@ -233,17 +239,25 @@ fn own_vote(c: &Common) -> Vote {
     Vote { leader: c.sid(), zxid: c.last_logged(), peer_epoch: c.epochs.current, round: c.round }
 }
 
-/// ZooKeeper's `totalOrderPredicate`.
+/// ZooKeeper's `totalOrderPredicate`; but of equals one that votes already goes before one that only a proposed
+/// configuration has. Those who have not heard of that one could neither vote for it nor find it, and both quorums are
+/// needed. As nothing is proposed behind a reconfiguration before it is committed, a server of the old configuration is
+/// always among the freshest.
 fn is_better(c: &Common, new: &Vote, old: &Vote) -> bool {
-    quorum::weight(&c.membership.active, new.leader) > 0
-        && (new.peer_epoch, new.zxid, new.leader) > (old.peer_epoch, old.zxid, old.leader)
+    let active = &c.membership.active;
+    let order =
+        |vote: &Vote| (vote.peer_epoch, vote.zxid, active.is_participant(vote.leader), vote.leader);
+    quorum::weight(active, new.leader) > 0 && order(new) > order(old)
 }
 
 /// Whether a quorum of `votes` is with the leader of `ballot`, and that leader leads. That others say so is not
-/// enough: they may not have noticed yet that it is gone.
+/// enough: they may not have noticed yet that it is gone. A quorum of the active configuration will do: what our log only
+/// proposes may have come to nothing, and its servers follow nobody then.
 fn is_led(c: &Common, votes: &BTreeMap<Sid, Ballot>, ballot: &Ballot) -> bool {
     let with = |sid: Sid| votes.get(&sid).is_some_and(|other| other.agrees(ballot));
-    if !c.membership.is_voter(ballot.vote.leader) || !c.membership.is_quorum(with) {
+    if !c.membership.is_voter(ballot.vote.leader)
+        || !quorum::is_quorum(&c.membership.active, with, c.config.mistakes)
+    {
         return false;
     }
     if ballot.vote.leader == c.sid() {

@@ -66,6 +66,18 @@ impl EnsembleConfig {
         EnsembleConfig::new(version, servers, "")
     }
 
+    /// The same servers under another version, in the text too.
+    pub fn with_version(&self, version: i64) -> EnsembleConfig {
+        let line = format!("version={version:x}");
+        let mut text = String::with_capacity(self.text.len() + line.len());
+        for known in self.text.lines().filter(|known| !known.trim_start().starts_with("version=")) {
+            text.push_str(known);
+            text.push('\n');
+        }
+        text.push_str(&line);
+        EnsembleConfig { version, servers: self.servers.clone(), text: text.into() }
+    }
+
     /// The server of this number.
     pub fn server(&self, sid: Sid) -> Option<&Server> {
         self.servers

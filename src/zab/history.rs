@@ -30,6 +30,8 @@ pub(super) struct History {
     bytes: usize,
     /// The last zxid of the log, or of the snapshot that it begins after.
     last: Zxid,
+    /// The snapshot that it begins after, as far as we know.
+    begins: Zxid,
     /// All through here is on the medium, as far as completions of this generation say.
     durable: Zxid,
     /// The last committed transaction.
@@ -48,11 +50,21 @@ impl History {
             base: last,
             bytes: 0,
             last,
+            begins: 0,
             durable: last,
             committed: committed.min(last),
             published,
             generation,
         }
+    }
+
+    /// A log that begins after a snapshot that was received.
+    pub fn staged(zxid: Zxid, committed: Zxid, published: Zxid, generation: Generation) -> History {
+        History { begins: zxid, ..History::new(zxid, committed, published, generation) }
+    }
+
+    pub fn begins(&self) -> Zxid {
+        self.begins
     }
 
     pub fn base(&self) -> Zxid {

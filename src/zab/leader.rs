@@ -355,10 +355,9 @@ impl Leader {
         self.tick_at = c.now + c.config.tick_ms / 2;
         let whole = self.tick_is_whole;
         self.tick_is_whole = !whole;
-        if whole && self.is_established() && !self.has_quorum(c) {
-            if !c.has(Mistake::NeverStepDown) {
-                return self.step_down(c);
-            }
+        let alone = whole && self.is_established() && !self.has_quorum(c);
+        if alone && !c.has(Mistake::NeverStepDown) {
+            return self.step_down(c);
         }
         let late: Vec<ConnId> = self
             .peers

@@ -21,13 +21,11 @@ use super::common::{Common, Epochs, Kind, Turn};
 use super::ensemble::EnsembleConfig;
 use super::message::{LearnerInfo, Packet};
 use super::mistake::Mistake;
-use super::types::{
-    ConnId, Epoch, Generation, Show, Sid, Txn, Zxid, counter_of, epoch_of, make_zxid,
-};
+use super::types::{ConnId, EPOCH_MAX, Epoch, Show, Sid, Zxid, epoch_of, make_zxid};
 
 /// Where a learner stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Waits for the connection, or for the next attempt.
     Connecting,
     /// Has said who it is; waits for LEADERINFO.
@@ -37,7 +35,7 @@ enum Phase {
     /// Waits for DIFF, TRUNC or SNAP.
     Waiting,
     /// The log is being cut.
-    Truncating { to: Zxid },
+    Truncating,
     /// A snapshot is being read.
     Staging { zxid: Zxid },
     /// Takes the leader's history.
@@ -56,11 +54,11 @@ enum Phase {
 
 /// What has become of the way back of a server that had lost its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WayBack {
+pub(super) enum WayBack {
     /// Nothing was lost.
     None,
-    /// Waits until a transaction of ours is committed.
-    Barrier { token: u64 },
+    /// Waits until a transaction of ours is committed; asks again if it takes too long.
+    Barrier { token: u64, again_at: u64 },
     /// Waits until the log is on the medium through here.
     Flush { through: Zxid },
     /// The record that says "intact" is being stored.
@@ -70,27 +68,27 @@ enum WayBack {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Learner {
-    leader: Sid,
-    kind: Kind,
-    phase: Phase,
+    pub(super) leader: Sid,
+    pub(super) kind: Kind,
+    pub(super) phase: Phase,
     /// Of the leader.
-    epoch: Epoch,
-    conn: Option<ConnId>,
-    attempt: u64,
-    tries: u32,
+    pub(super) epoch: Epoch,
+    pub(super) conn: Option<ConnId>,
+    pub(super) attempt: u64,
+    pub(super) tries: u32,
     /// When to connect again.
-    retry_at: u64,
+    pub(super) retry_at: u64,
     /// When the leader was last heard.
-    heard_at: u64,
+    pub(super) heard_at: u64,
     /// What the leader has said to be committed.
-    settled: Zxid,
+    pub(super) settled: Zxid,
     /// Acknowledged through here.
-    acked: Zxid,
+    pub(super) acked: Zxid,
     /// The configuration that NEWLEADER carried.
-    offered: Option<Arc<EnsembleConfig>>,
-    way_back: WayBack,
+    pub(super) offered: Option<Arc<EnsembleConfig>>,
+    pub(super) way_back: WayBack,
     /// Of a planted mistake.
-    early_token: Option<u64>,
+    pub(super) early_token: Option<u64>,
 }
 
 impl Learner {
@@ -113,11 +111,19 @@ impl Learner {
             early_token: None,
         };
         learner.tell_role(c, false);
-        learner.connect(c);
+        match c.failed_with {
+            // It refused us, or could not go on with us, a moment ago: do not keep both busy with that.
+            Some((leader, at)) if leader == learner.leader => {
+                learner.retry_at = c.now.max(at + c.config.connect_retry_ms);
+            }
+            _ => learner.retry_at = c.now,
+        }
+        c.failed_with = Some((learner.leader, c.now));
+        learner.time(c);
         learner
     }
 
-    fn tell_role(&self, c: &mut Common, serving: bool) {
+    pub(super) fn tell_role(&self, c: &mut Common, serving: bool) {
         c.set_role(Role::Learning {
             leader: self.leader,
             epoch: self.epoch,
@@ -129,10 +135,7 @@ impl Learner {
     /// Whether packets of this connection may come now.
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.conn == Some(conn)
-            && !matches!(
-                self.phase,
-                Phase::Truncating { .. } | Phase::Staging { .. } | Phase::TakingOver
-            )
+            && !matches!(self.phase, Phase::Truncating | Phase::Staging { .. } | Phase::TakingOver)
     }
 
     pub fn is_live(&self) -> bool {
@@ -150,23 +153,23 @@ impl Learner {
         }
     }
 
-    fn leave(&mut self, c: &mut Common, reason: CloseReason) {
+    pub(super) fn leave(&mut self, c: &mut Common, reason: CloseReason) {
         if let Some(conn) = self.conn.take() {
             c.close(conn, reason);
         }
         c.turn = Some(Turn::Look);
     }
 
-    fn breach(&mut self, c: &mut Common, what: String) {
+    pub(super) fn breach(&mut self, c: &mut Common, what: String) {
         self.leave(c, CloseReason::Breach(what));
     }
 
     // ---- time
 
     /// How long the leader may be silent. While the driver is busy with what it sent, the core cannot know.
-    fn patience(&self, c: &Common) -> Option<u64> {
+    pub(super) fn patience(&self, c: &Common) -> Option<u64> {
         match self.phase {
-            Phase::Truncating { .. } | Phase::TakingOver => None,
+            Phase::Truncating | Phase::TakingOver => None,
             Phase::Acknowledged | Phase::Live => Some(c.sync_ms()),
             _ => Some(c.init_ms()),
         }
@@ -174,7 +177,11 @@ impl Learner {
 
     pub fn deadline(&self, c: &Common) -> u64 {
         let silence = self.patience(c).map_or(u64::MAX, |patience| self.heard_at + patience);
-        silence.min(self.retry_at)
+        let barrier = match self.way_back {
+            WayBack::Barrier { again_at, .. } => again_at,
+            _ => u64::MAX,
+        };
+        silence.min(self.retry_at).min(barrier)
     }
 
     pub fn time(&mut self, c: &mut Common) {
@@ -184,11 +191,16 @@ impl Learner {
         if c.now >= self.retry_at {
             self.connect(c);
         }
+        if let WayBack::Barrier { again_at, .. } = self.way_back
+            && c.now >= again_at
+        {
+            self.ask_for_barrier(c);
+        }
     }
 
     // ---- connecting
 
-    fn connect(&mut self, c: &mut Common) {
+    pub(super) fn connect(&mut self, c: &mut Common) {
         self.retry_at = u64::MAX;
         self.attempt = c.next_attempt();
         c.act(Action::Connect { to: self.leader, attempt: self.attempt });
@@ -201,7 +213,7 @@ impl Learner {
         }
     }
 
-    fn try_again(&mut self, c: &mut Common) {
+    pub(super) fn try_again(&mut self, c: &mut Common) {
         self.tries += 1;
         if self.tries >= c.config.connect_tries {
             c.turn = Some(Turn::Look);
@@ -273,23 +285,23 @@ impl Learner {
             | Phase::Adopting { .. }
             | Phase::Acknowledged => self.sync_packet(c, packet),
             Phase::Live => self.live_packet(c, packet),
-            Phase::Connecting
-            | Phase::Truncating { .. }
-            | Phase::Staging { .. }
-            | Phase::TakingOver => {
+            Phase::Connecting | Phase::Truncating | Phase::Staging { .. } | Phase::TakingOver => {
                 self.leave(c, CloseReason::Refused("a packet came before its turn".into()));
             }
         }
     }
 
-    fn unexpected(&mut self, c: &mut Common, packet: &Packet) {
+    pub(super) fn unexpected(&mut self, c: &mut Common, packet: &Packet) {
         self.breach(c, format!("{} in {:?}", packet.name(), self.phase));
     }
 
-    fn leader_info(&mut self, c: &mut Common, packet: Packet) {
+    pub(super) fn leader_info(&mut self, c: &mut Common, packet: Packet) {
         let Packet::LeaderInfo { epoch, .. } = packet else {
             return self.unexpected(c, &packet);
         };
+        if !(1..=EPOCH_MAX).contains(&epoch) {
+            return self.breach(c, format!("LEADERINFO of epoch {epoch}"));
+        }
         self.epoch = epoch;
         // One that is not counted promises nothing: it may learn of any leader that is not older than what it has.
         let least =
@@ -301,19 +313,22 @@ impl Learner {
         self.tell_role(c, false);
         if self.kind == Kind::Participant && epoch > c.epochs.accepted {
             let token = c.store(Epochs { accepted: epoch, ..c.epochs });
+            c.accepted_of = Some((self.leader, epoch));
             let current = Some(c.epochs.current);
             if c.has(Mistake::AckEpochBeforeStored) {
                 return self.ack_epoch(c, current);
             }
             self.phase = Phase::Accepting { token, news: true };
-        } else if c.is_stored(c.last_token()) {
-            self.ack_epoch(c, None);
         } else {
-            self.phase = Phase::Accepting { token: c.last_token(), news: false };
+            // An epoch that we had accepted before may be another leader's; not if this very process accepted it of this
+            // server, which never uses one twice.
+            let news = c.accepted_of == Some((self.leader, epoch));
+            self.phase = Phase::Accepting { token: c.last_token(), news };
+            self.stored(c);
         }
     }
 
-    fn ack_epoch(&mut self, c: &mut Common, current_epoch: Option<Epoch>) {
+    pub(super) fn ack_epoch(&mut self, c: &mut Common, current_epoch: Option<Epoch>) {
         let Some(conn) = self.conn else { return };
         // −1: a snapshot, please, and do not count me.
         let has_history = self.kind != Kind::Lost && !c.needs_snapshot;
@@ -322,319 +337,9 @@ impl Learner {
         c.send(conn, Packet::AckEpoch { last_zxid, current_epoch });
     }
 
-    /// DIFF, TRUNC or SNAP.
-    fn begin_sync(&mut self, c: &mut Common, packet: Packet) {
-        if self.phase != Phase::Waiting {
-            return self.unexpected(c, &packet);
-        }
-        match packet {
-            Packet::Diff { zxid } => {
-                // The leader goes on from where we are: what we have, it has committed, as far as its own.
-                self.settled = c.history.last().min(zxid).max(c.history.committed());
-                self.receive(c);
-            }
-            Packet::Trunc { zxid } => self.truncate(c, zxid),
-            Packet::Snap { zxid } => {
-                if zxid < 0 {
-                    return self.breach(c, format!("SNAP of zxid {zxid}"));
-                }
-                let Some(conn) = self.conn else { return };
-                self.phase = Phase::Staging { zxid };
-                c.act(Action::StageSnapshot { conn, zxid });
-            }
-            Packet::Ping { .. } => {}
-            other => self.unexpected(c, &other),
-        }
-    }
-
-    fn truncate(&mut self, c: &mut Common, zxid: Zxid) {
-        if zxid > c.history.last() {
-            let last = Show(c.history.last());
-            return self.breach(c, format!("TRUNC to {}, beyond our last, {last}", Show(zxid)));
-        }
-        if zxid < c.history.committed() {
-            let committed = Show(c.history.committed());
-            let text = format!("TRUNC to {} would undo what is committed, {committed}", Show(zxid));
-            return self.breach(c, text);
-        }
-        if c.has(Mistake::SkipTrunc) {
-            self.settled = zxid;
-            c.history.truncate(zxid);
-            return self.receive(c);
-        }
-        c.history.next_generation();
-        let mut to = zxid;
-        if c.has(Mistake::TruncOneTooFew) {
-            to = (zxid + 1).min(c.history.last());
-        }
-        self.phase = Phase::Truncating { to };
-        c.act(Action::Truncate { generation: c.history.generation(), to });
-    }
-
-    /// The log was cut, or could not be.
-    pub fn truncated(&mut self, c: &mut Common, last: Zxid, generation: Generation) {
-        let Phase::Truncating { to } = self.phase else { return };
-        if generation != c.history.generation() {
-            return;
-        }
-        // A zxid of counter 0 has no transaction: what lies before it is then the last.
-        let empty = counter_of(to) == 0 && last <= to && epoch_of(c.history.last()) == epoch_of(to);
-        if last != to && !empty {
-            // Our log has no such transaction: it parts from the leader's earlier than the leader thinks, or begins
-            // later. Only a snapshot helps.
-            c.needs_snapshot = true;
-            let text = format!("TRUNC to {}, which our log does not have", Show(to));
-            return self.leave(c, CloseReason::Refused(text));
-        }
-        if last < c.history.committed() {
-            return self.breach(c, format!("TRUNC to {} undid what is committed", Show(to)));
-        }
-        c.history.truncate(last);
-        if c.membership.proposed.as_ref().is_some_and(|(zxid, _)| *zxid > last) {
-            c.set_proposed(None);
-        }
-        self.settled = last;
-        self.receive(c);
-    }
-
-    fn receive(&mut self, c: &mut Common) {
-        self.phase = Phase::Receiving;
-        self.heard_at = c.now;
-        c.act(Action::Replay { through: c.history.last() });
-    }
-
-    /// The snapshot is read, beside the state in force.
-    pub fn staged(&mut self, c: &mut Common, conn: ConnId) {
-        let Phase::Staging { zxid } = self.phase else { return };
-        if self.conn != Some(conn) {
-            return;
-        }
-        c.stage(zxid);
-        if c.has(Mistake::SnapshotInForceEarly) {
-            c.in_force = None;
-            c.act(Action::TakeOver { generation: c.history.generation() });
-        }
-        self.settled = zxid;
-        self.phase = Phase::Receiving;
-        self.heard_at = c.now;
-    }
-
-    pub fn stage_failed(&mut self, c: &mut Common, conn: ConnId) {
-        if matches!(self.phase, Phase::Staging { .. }) && self.conn == Some(conn) {
-            self.leave(c, CloseReason::Refused("the snapshot could not be kept".into()));
-        }
-    }
-
-    // ---- the leader's history
-
-    fn sync_packet(&mut self, c: &mut Common, packet: Packet) {
-        match packet {
-            Packet::Proposal { zxid, txn, config } => self.append(c, zxid, txn, config),
-            Packet::Commit { zxid } | Packet::CommitAndActivate { zxid, .. } => {
-                self.settle(c, zxid);
-            }
-            Packet::Inform { zxid, txn } => {
-                self.append(c, zxid, txn, None);
-                self.settle(c, zxid);
-            }
-            Packet::InformAndActivate { zxid, txn, config, .. } => {
-                self.append(c, zxid, txn, config);
-                self.settle(c, zxid);
-            }
-            Packet::NewLeader { epoch, config } if self.phase == Phase::Receiving => {
-                self.new_leader(c, epoch, config);
-            }
-            Packet::UpToDate if self.phase == Phase::Acknowledged => self.up_to_date(c),
-            Packet::Ping { .. } => {}
-            other => self.unexpected(c, &other),
-        }
-    }
-
-    /// Appends what the leader proposes. What we have already is passed over: a leader may begin a sync earlier than it
-    /// need, and ZooKeeper's does after a snapshot.
-    fn append(
-        &mut self,
-        c: &mut Common,
-        zxid: Zxid,
-        txn: Txn,
-        config: Option<Arc<EnsembleConfig>>,
-    ) {
-        if self.conn.is_none() || (zxid <= c.history.last() && self.phase != Phase::Live) {
-            return;
-        }
-        let is_next = c.history.is_next(zxid, c.config.first_counter)
-            || (c.has(Mistake::ZxidGapAccepted) && zxid > c.history.last());
-        if !is_next || epoch_of(zxid) > self.epoch {
-            let last = Show(c.history.last());
-            return self.breach(c, format!("{} proposed after {last}", Show(zxid)));
-        }
-        c.append(zxid, txn, config);
-        if c.has(Mistake::AckBeforeLogSynced) && self.phase == Phase::Live {
-            self.ack_through(c, zxid);
-        }
-    }
-
-    /// The leader says that `zxid` is committed, while it brings us level. Published at UPTODATE.
-    fn settle(&mut self, c: &mut Common, zxid: Zxid) {
-        if self.conn.is_none() || zxid <= self.settled {
-            return;
-        }
-        match c.history.next_after(self.settled) {
-            Some(next) if next.zxid == zxid => {}
-            _ if c.has(Mistake::CommitMismatchSkipped) && zxid <= c.history.last() => {}
-            _ => return self.breach(c, format!("COMMIT of {}, which is not next", Show(zxid))),
-        }
-        self.settled = zxid;
-        c.trim(zxid);
-    }
-
-    fn new_leader(&mut self, c: &mut Common, epoch: Epoch, config: Option<Arc<EnsembleConfig>>) {
-        if epoch != self.epoch {
-            return self.breach(c, format!("NEWLEADER of epoch {epoch}, not {}", self.epoch));
-        }
-        self.offered = config;
-        self.acked = self.settled;
-        self.phase = Phase::Flushing { through: c.history.last() };
-        if c.has(Mistake::ServeBeforeUpToDate) && self.settled >= c.history.committed() {
-            let published = self.settled.max(c.history.published());
-            c.commit(self.settled, published);
-            self.tell_role(c, true);
-        }
-        if c.has(Mistake::CurrentEpochBeforeLog) {
-            self.early_token = Some(self.adopt(c));
-        }
-        self.flush(c);
-    }
-
-    /// NEWLEADER's history is complete here: go on when it is on the medium.
-    fn flush(&mut self, c: &mut Common) {
-        let Phase::Flushing { through } = self.phase else { return };
-        if c.history.durable() < through && !c.has(Mistake::NewLeaderAckBeforeLogSynced) {
-            return;
-        }
-        if c.in_force.is_some() {
-            self.phase = Phase::TakingOver;
-            c.act(Action::TakeOver { generation: c.history.generation() });
-        } else {
-            self.store_current(c);
-        }
-    }
-
-    /// The staged snapshot, with all the leader's history, is the state in force.
-    pub fn taken_over(&mut self, c: &mut Common, generation: Generation) {
-        if self.phase != Phase::TakingOver || generation != c.history.generation() {
-            return;
-        }
-        c.in_force = None;
-        c.needs_snapshot = false;
-        self.heard_at = c.now;
-        self.store_current(c);
-    }
-
-    fn adopt(&self, c: &mut Common) -> u64 {
-        let accepted = c.epochs.accepted.max(self.epoch);
-        let current = c.epochs.current.max(self.epoch);
-        c.store(Epochs { accepted, current, ..c.epochs })
-    }
-
-    fn store_current(&mut self, c: &mut Common) {
-        let token = match self.early_token {
-            Some(token) => token,
-            None => self.adopt(c),
-        };
-        self.phase = Phase::Adopting { token };
-        self.stored(c);
-    }
-
-    /// A record of epochs is stored.
-    pub fn stored(&mut self, c: &mut Common) {
-        match self.phase {
-            Phase::Accepting { token, news } if c.is_stored(token) => {
-                // An epoch that we had accepted before is not acknowledged twice: it may have been another leader's.
-                self.ack_epoch(c, news.then_some(c.epochs.current));
-            }
-            Phase::Adopting { token } if c.is_stored(token) => {
-                self.phase = Phase::Acknowledged;
-                self.heard_at = c.now;
-                if let Some(conn) = self.conn {
-                    c.send(conn, Packet::Ack { zxid: make_zxid(self.epoch, 0) });
-                }
-            }
-            _ => {}
-        }
-        if let WayBack::Store { token } = self.way_back
-            && c.is_stored(token)
-        {
-            // From now on our word counts again: come back as what we are.
-            self.way_back = WayBack::None;
-            self.leave(c, CloseReason::RoleChange);
-        }
-    }
-
-    /// A quorum has the leader's history.
-    fn up_to_date(&mut self, c: &mut Common) {
-        if self.settled < c.history.committed() {
-            let committed = Show(c.history.committed());
-            let text = format!("UPTODATE at {}, below {committed}", Show(self.settled));
-            return self.breach(c, text);
-        }
-        if c.has(Mistake::DropOutstandingAtUpToDate) {
-            self.acked = c.history.last();
-        }
-        // The leader publishes its epoch << 32 when it is established; nothing lies between that and its history. With
-        // this number out on every server, no client that saw it at the leader is ahead of them.
-        let published = self.settled.max(make_zxid(self.epoch, 0));
-        c.needs_snapshot = false;
-        c.vote.peer_epoch = self.epoch;
-        self.phase = Phase::Live;
-        c.commit(self.settled, published);
-        self.tell_role(c, true);
-        let Some(conn) = self.conn else { return };
-        c.send(conn, Packet::Ack { zxid: make_zxid(self.epoch, 0) });
-        self.ack_durable(c);
-        self.activate_settled(c);
-        if self.kind == Kind::Lost && c.turn.is_none() {
-            if c.has(Mistake::RejoinWithoutBarrier) {
-                return self.flush_way_back(c);
-            }
-            let token = c.next_barrier();
-            self.way_back = WayBack::Barrier { token };
-            c.act(Action::Barrier { token });
-        }
-    }
-
-    /// Configurations that the sync brought are in force: those whose transactions are committed, and NEWLEADER's, of
-    /// which a quorum now is.
-    fn activate_settled(&mut self, c: &mut Common) {
-        let before = Arc::clone(&c.membership.active);
-        if let Some((zxid, config)) = c.membership.proposed.clone()
-            && zxid <= self.settled
-        {
-            c.activate(config);
-            c.set_proposed(None);
-        }
-        if let Some(config) = self.offered.take()
-            && c.membership.proposed.as_ref().is_none_or(|(_, seen)| seen.version != config.version)
-        {
-            c.activate(config);
-        }
-        if c.membership.active.version == before.version {
-            return;
-        }
-        let moved = before.server(self.leader).map(|server| &server.quorum_address)
-            != c.membership.active.server(self.leader).map(|server| &server.quorum_address);
-        if self.role_changes(c) || !c.membership.active.is_participant(self.leader) || moved {
-            self.leave(c, CloseReason::RoleChange);
-        }
-    }
-
-    fn role_changes(&self, c: &Common) -> bool {
-        self.kind != c.kind()
-    }
-
     // ---- in step
 
-    fn live_packet(&mut self, c: &mut Common, packet: Packet) {
+    pub(super) fn live_packet(&mut self, c: &mut Common, packet: Packet) {
         let Some(conn) = self.conn else { return };
         match packet {
             Packet::Proposal { zxid, txn, config } => {
@@ -673,7 +378,7 @@ impl Learner {
         }
     }
 
-    fn is_of_epoch(&mut self, c: &mut Common, zxid: Zxid) -> bool {
+    pub(super) fn is_of_epoch(&mut self, c: &mut Common, zxid: Zxid) -> bool {
         if epoch_of(zxid) != self.epoch {
             self.breach(c, format!("{} proposed in epoch {}", Show(zxid), self.epoch));
             return false;
@@ -681,7 +386,7 @@ impl Learner {
         true
     }
 
-    fn commit(&mut self, c: &mut Common, zxid: Zxid) {
+    pub(super) fn commit(&mut self, c: &mut Common, zxid: Zxid) {
         if self.conn.is_none() {
             return;
         }
@@ -698,7 +403,7 @@ impl Learner {
         c.commit(zxid, zxid);
     }
 
-    fn commit_and_activate(&mut self, c: &mut Common, zxid: Zxid, designated: Sid) {
+    pub(super) fn commit_and_activate(&mut self, c: &mut Common, zxid: Zxid, designated: Sid) {
         let config = c.history.entry(zxid).and_then(|entry| entry.config.clone());
         let Some(config) = config else {
             return self.breach(c, format!("{} is no reconfiguration", Show(zxid)));
@@ -733,12 +438,12 @@ impl Learner {
         }
     }
 
-    fn ack_durable(&mut self, c: &mut Common) {
+    pub(super) fn ack_durable(&mut self, c: &mut Common) {
         self.ack_through(c, c.history.durable());
     }
 
     /// Acknowledges each proposal through here: ZooKeeper's leader counts them one by one.
-    fn ack_through(&mut self, c: &mut Common, through: Zxid) {
+    pub(super) fn ack_through(&mut self, c: &mut Common, through: Zxid) {
         let Some(conn) = self.conn else { return };
         if self.kind != Kind::Participant || through <= self.acked {
             return;
@@ -756,12 +461,22 @@ impl Learner {
     /// no later leader had been established with our help before, and all that we may have acknowledged and that was
     /// committed is at or below the barrier.
     pub fn barrier(&mut self, c: &mut Common, token: u64) {
-        if self.way_back == (WayBack::Barrier { token }) && self.phase == Phase::Live {
+        if let WayBack::Barrier { token: asked, .. } = self.way_back
+            && asked == token
+            && self.phase == Phase::Live
+        {
             self.flush_way_back(c);
         }
     }
 
-    fn flush_way_back(&mut self, c: &mut Common) {
+    /// The request may be lost, or refused while leadership moves: then it is made anew.
+    pub(super) fn ask_for_barrier(&mut self, c: &mut Common) {
+        let token = c.next_barrier();
+        self.way_back = WayBack::Barrier { token, again_at: c.now + c.sync_ms() };
+        c.act(Action::Barrier { token });
+    }
+
+    pub(super) fn flush_way_back(&mut self, c: &mut Common) {
         let through = c.history.committed();
         self.way_back = WayBack::Flush { through };
         if c.history.durable() >= through {
@@ -769,7 +484,7 @@ impl Learner {
         }
     }
 
-    fn store_way_back(&mut self, c: &mut Common) {
+    pub(super) fn store_way_back(&mut self, c: &mut Common) {
         let token = c.store(Epochs { intact: true, ..c.epochs });
         self.way_back = WayBack::Store { token };
         self.stored(c);

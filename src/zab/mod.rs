@@ -7,13 +7,15 @@
 //!
 //! - [`types`], [`message`], [`ensemble`], [`settings`], [`action`]: the vocabulary
 //! - [`core`]: the type, its inputs and the roles
-//! - [`election`], [`discovery`], [`sync`], [`broadcast`], [`leader`], [`learner`]: the protocol's parts
+//! - [`election`], [`discovery`], [`sync`], [`broadcast`], [`leader`], [`learner`],
+//!   [`catch_up`]: the protocol's parts
 //! - [`quorum`], [`reconfig`], [`history`], [`common`]: arithmetic, membership, the log, what the parts share
 //! - [`mistake`]: mistakes planted to prove the simulator
 //! - [`wire`]: the bytes of the messages
 
 pub mod action;
 mod broadcast;
+mod catch_up;
 mod common;
 pub mod core;
 mod discovery;

@@ -43,6 +43,9 @@ pub struct ZabConfig {
     pub first_counter: i64,
     /// Always send learners a snapshot (`zookeeper.forceSnapshotSync`).
     pub force_snapshot: bool,
+    /// Give the configuration of the first start, version 0, the version epoch << 32 of the first leader, as ZooKeeper
+    /// does with `reconfigEnabled`.
+    pub stamp_first_config: bool,
     /// The mistake planted in this instance: for proving the simulator. None in release builds.
     pub mistakes: Mistakes,
 }
@@ -67,6 +70,7 @@ impl ZabConfig {
             learners_max: 1024,
             first_counter: 1,
             force_snapshot: false,
+            stamp_first_config: false,
             mistakes: Mistakes::default(),
         }
     }

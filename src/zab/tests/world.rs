@@ -77,6 +77,13 @@ pub struct Node {
     pub role: Role,
 }
 
+impl Node {
+    /// Whether it still has all that it acknowledged.
+    pub fn is_intact(&self) -> bool {
+        self.intact
+    }
+}
+
 /// See the [module](self).
 pub struct World {
     pub now: u64,
@@ -93,6 +100,8 @@ pub struct World {
     pub notes: Vec<String>,
     pub trace: bool,
     settings: ZabConfig,
+    /// Barriers asked for: by whom, and which transaction it became.
+    barriers: Vec<(Sid, u64, Option<Zxid>)>,
 }
 
 impl World {
@@ -111,6 +120,7 @@ impl World {
             notes: Vec::new(),
             trace: false,
             settings,
+            barriers: Vec::new(),
         };
         for server in &config.servers {
             world.add(server.sid, config);
@@ -146,6 +156,7 @@ impl World {
         let node = self.nodes.get_mut(&sid).unwrap();
         assert!(node.zab.is_none(), "{sid} runs");
         let committed = node.published.min(node.disk.last());
+        node.published = committed;
         let proposed = node
             .disk
             .log
@@ -193,6 +204,7 @@ impl World {
             // What is in flight is lost with it.
             conn.queues[1 - end].clear();
         }
+        self.barriers.retain(|(other, _, _)| *other != sid);
         self.election.retain(|(from, to, _)| *from != sid && *to != sid);
         self.unsent.retain(|(from, to), _| *from != sid && *to != sid);
     }
@@ -206,6 +218,13 @@ impl World {
         node.accepted = 0;
         node.current = 0;
         node.intact = intact;
+    }
+
+    /// Lets a server that is down have promised itself to an epoch, as if to a leader that is gone.
+    pub fn promise(&mut self, sid: Sid, epoch: Epoch) {
+        let node = self.nodes.get_mut(&sid).unwrap();
+        assert!(node.zab.is_none(), "{sid} runs");
+        node.accepted = epoch;
     }
 
     /// Holds a disk's completions back, or lets them go.
@@ -299,6 +318,22 @@ impl World {
         zab.propose_reconfig(zxid, Arc::from(&zxid.to_be_bytes()[..]), config, heir)?;
         self.perform(sid);
         Ok(zxid)
+    }
+
+    /// A client's request at a learner.
+    pub fn forward(&mut self, sid: Sid, kind: i32) -> Result<(), Refusal> {
+        let request =
+            LearnerRequest { session: 0, cxid: 0, kind, body: Arc::from([]), auth: Vec::new() };
+        self.nodes.get_mut(&sid).unwrap().zab.as_mut().unwrap().forward(request)?;
+        self.perform(sid);
+        Ok(())
+    }
+
+    /// A client's session comes to a learner.
+    pub fn revalidate(&mut self, sid: Sid, session: i64) -> Result<(), Refusal> {
+        self.nodes.get_mut(&sid).unwrap().zab.as_mut().unwrap().revalidate(session, 1000)?;
+        self.perform(sid);
+        Ok(())
     }
 
     // ---- carrying out
@@ -459,8 +494,18 @@ impl World {
                 // A request of kind 9 is a sync; any other becomes a transaction.
                 if request.kind == 9 {
                     self.with(sid, |zab| zab.learner_sync(conn));
-                } else if let Err(refusal) = self.propose(sid, 1) {
-                    self.note(format!("{sid} refuses a request: {refusal}"));
+                } else {
+                    match self.propose(sid, 1) {
+                        Ok(zxid) => {
+                            let token = u64::try_from(request.cxid).unwrap();
+                            for barrier in &mut self.barriers {
+                                if barrier.0 == request.session && barrier.1 == token {
+                                    barrier.2 = Some(zxid);
+                                }
+                            }
+                        }
+                        Err(refusal) => self.note(format!("{sid} refuses a request: {refusal}")),
+                    }
                 }
             }
             Action::Revalidate { conn, session, .. } => {
@@ -479,14 +524,15 @@ impl World {
             Action::Barrier { token } => {
                 // Its own request, which becomes a transaction at the leader.
                 let request = LearnerRequest {
-                    session: 0,
-                    cxid: 0,
+                    session: sid,
+                    cxid: i32::try_from(token).unwrap(),
                     kind: 1,
                     body: Arc::from([]),
                     auth: Vec::new(),
                 };
+                self.barriers.retain(|(other, _, _)| *other != sid);
+                self.barriers.push((sid, token, None));
                 self.with(sid, |zab| zab.forward(request).unwrap());
-                self.note(format!("{sid} asks for a barrier ({token})"));
             }
             other => unreachable!("{other:?}"),
         }
@@ -501,6 +547,14 @@ impl World {
         assert_eq!(known[..level], self.committed[..level], "{sid} has another history");
         if known.len() > self.committed.len() {
             self.committed = known;
+        }
+        let published = self.nodes[&sid].published;
+        let done = self.barriers.iter().position(|(other, _, zxid)| {
+            *other == sid && zxid.is_some_and(|zxid| zxid <= published)
+        });
+        if let Some(at) = done {
+            let (_, token, _) = self.barriers.remove(at);
+            self.with(sid, |zab| zab.handle_barrier(token));
         }
     }
 
@@ -534,7 +588,7 @@ impl World {
     // ---- letting happen
 
     /// One thing that can happen now. `false`: nothing can.
-    fn step(&mut self) -> bool {
+    pub fn step(&mut self) -> bool {
         let sids: Vec<Sid> = self.nodes.keys().copied().collect();
         for sid in sids {
             let node = self.nodes.get_mut(&sid).unwrap();
@@ -647,6 +701,16 @@ impl World {
     }
 
     // ---- looking
+
+    /// Whether a server serves, and has published all that was ever published.
+    pub fn is_level(&self, node: &Node) -> bool {
+        let serving = match node.role {
+            Role::Looking => false,
+            Role::Leading { serving, .. } | Role::Learning { serving, .. } => serving,
+        };
+        let known = node.memory.iter().filter(|zxid| **zxid <= node.published).count();
+        serving && node.intact && known == self.committed.len()
+    }
 
     /// A line a server.
     pub fn state(&self) -> String {
