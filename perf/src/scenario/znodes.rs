@@ -189,7 +189,7 @@ impl Handler for Scatter {
             self.left -= 1;
             self.unanswered += 1;
             self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let index = (self.random >> 32) as usize * self.shape.count >> 32;
+            let index = ((self.random >> 32) as usize * self.shape.count) >> 32;
             let path = self.shape.path(index);
             match self.kind {
                 Scattered::Get => wire::get_data(out, *asked, &path, false),
