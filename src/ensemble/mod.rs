@@ -41,7 +41,7 @@ use crate::log::{self, LogError, Room, Seal};
 use crate::metrics::{Counter, Gauge, Summary, Writer};
 use crate::prepare::{Output, PrepareConfig};
 use crate::protocol::Zxid;
-use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker};
+use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker, monotonic_ns};
 use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
 use crate::tree::TreeWriter;
 
@@ -155,6 +155,8 @@ pub struct EnsembleCore {
     output: Output,
     reaper: reaper::Reaper,
     next_tick_ns: u64,
+    /// When the pass began (monotonic).
+    now_ns: u64,
     wall_ms: i64,
     office: Office,
     metrics: Writer,
@@ -195,6 +197,7 @@ impl EnsembleCore {
             output: Output::default(),
             reaper,
             next_tick_ns: 0,
+            now_ns: 0,
             wall_ms: 0,
             snapshots: parts.snapshots,
             office: parts.office,
@@ -242,6 +245,7 @@ impl EnsembleCore {
     /// Once a pass.
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.wall_ms = crate::process::wall_clock_ms();
+        self.now_ns = io.now_ns();
         self.publish(io);
         let due = io.now_ns() >= self.next_tick_ns;
         // Read before the requests are taken: what a pass found has been sent by the time its clock says so, so an
@@ -275,6 +279,11 @@ impl EnsembleCore {
         // Taken out so that a batch can be borrowed from its lane while its requests are worked on.
         let mut shards = std::mem::take(&mut self.shards);
         let n = shards.len();
+        if shards.iter_mut().all(|s| s.lane.is_empty()) {
+            self.shards = shards;
+            return;
+        }
+        let (began_ns, mut requests) = (monotonic_ns(), 0);
         for i in 0..n {
             let index = (self.turn + i) % n;
             let lane = &mut shards[index].lane;
@@ -285,6 +294,8 @@ impl EnsembleCore {
                     && let Some((request, tail)) = Request::take(rest)
                 {
                     self.request(io, index, &request);
+                    let asks = matches!(request.kind, RequestKind::Client | RequestKind::Connect);
+                    requests += u64::from(asks);
                     rest = tail;
                 }
                 self.taken[index] = batch.len() - rest.len();
@@ -297,6 +308,9 @@ impl EnsembleCore {
         }
         self.shards = shards;
         self.turn = (self.turn + 1) % n.max(1);
+        if let Some(each_ns) = (monotonic_ns() - began_ns).checked_div(requests) {
+            self.metrics.record_many(Summary::PrepTime, each_ns, requests);
+        }
     }
 
     fn has_room(&mut self) -> bool {
@@ -457,7 +471,11 @@ impl EnsembleCore {
             // Who sees an answer to a write finds it in the gauges as well.
             self.show();
             self.commits.publish();
-            self.metrics.add(Counter::Commits, batch.count as u64);
+            let (count, took_ns) = (batch.count as u64, io.now_ns().saturating_sub(batch.since_ns));
+            self.metrics.add(Counter::Commits, count);
+            if count > 0 {
+                self.metrics.record_many(Summary::PropagationLatency, took_ns, count);
+            }
             self.gather.answered(batch.count);
             self.wake_for(io, &batch);
             batch.reset();

@@ -112,6 +112,9 @@ impl EnsembleCore {
             Outcome::Prepared(prepared) => {
                 self.last_zxid = zxid;
                 self.building.txns.push(zxid, &self.output.txn);
+                if self.building.count == 0 {
+                    self.building.since_ns = self.now_ns;
+                }
                 self.building.count += 1;
                 prepared.error
             }

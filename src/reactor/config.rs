@@ -32,6 +32,8 @@ pub struct ReactorConfig {
     pub waker: Option<Waker>,
     /// The clock to keep; made beforehand so that others could be given it. `None`: a new one.
     pub clock: Option<Arc<PassClock>>,
+    /// Where to count; made beforehand so that others could be given it. `None`: a new one.
+    pub stats: Option<Arc<ReactorStats>>,
 }
 
 impl Default for ReactorConfig {
@@ -48,6 +50,7 @@ impl Default for ReactorConfig {
             linger_ms: 5_000,
             waker: None,
             clock: None,
+            stats: None,
         }
     }
 }

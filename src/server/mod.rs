@@ -25,7 +25,7 @@ use crate::lanes;
 use crate::log;
 use crate::metrics::Registry as Metrics;
 use crate::prepare::PrepareConfig;
-use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
+use crate::reactor::{self, PassClock, ReactorConfig, ReactorStats, Waker, monotonic_ns};
 use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
@@ -241,6 +241,7 @@ fn assemble(
 ) -> Result<Running, ServerError> {
     let tree = recovered.tree.shared();
     let metrics = Arc::new(Metrics::new());
+    recovered.report.record(&metrics.writer());
     let registry = registry(&recovered)?;
     let heard = registry.heard();
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
@@ -326,7 +327,7 @@ fn assemble(
         metrics: metrics.writer(),
     };
     let snapshots = snapshots.start(taker).map_err(|e| system("the snapshot thread", e))?;
-    let threads = spawn(config, plan, wakers, shards, core, listeners)?;
+    let threads = spawn(config, plan, wakers, shards, core, listeners, &metrics)?;
     Ok(Running { desk, snapshots, threads, _spares: recovered.spares })
 }
 
@@ -354,19 +355,22 @@ fn spawn(
     shards: Vec<(Shard, Arc<PassClock>)>,
     core: EnsembleCore,
     listeners: Vec<TcpListener>,
+    metrics: &Metrics,
 ) -> Result<Vec<reactor::Handle>, ServerError> {
     let mut shards = shards.into_iter().zip(listeners);
     let mut core = Some(core);
     let mut handles = Vec::new();
     for (thread, waker) in plan.threads.iter().zip(wakers) {
+        let stats = Arc::new(ReactorStats::default());
         let mut settings = ReactorConfig {
             name: thread.name.clone(),
             cpu: thread.cpu,
             busy_poll_us: config.busy_poll_us,
             waker: Some(waker),
+            stats: Some(stats.clone()),
             ..ReactorConfig::default()
         };
-        let mut worker = Worker { shard: None, core: None };
+        let mut worker = Worker::new(stats, metrics.writer());
         if thread.shard
             && let Some(((shard, passes), listener)) = shards.next()
         {

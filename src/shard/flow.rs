@@ -1,7 +1,7 @@
 //! When a connection is read and when it is not: the bounds at which it is paused, and what makes it go on; and the
 //! deadlines of connections.
 
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Gauge};
 use crate::reactor::{ConnId, Io};
 
 use super::State;
@@ -9,6 +9,8 @@ use super::conn::{Conn, Phase};
 
 /// How often a shard looks at its deadlines.
 const TICK_NS: u64 = 100_000_000;
+/// How often it adds up what its connections have not read.
+const BACKLOG_NS: u64 = 1_000_000_000;
 /// What a connection that is held back may send before its socket is paused.
 const HELD_BACK_BYTES: usize = 16 << 10;
 
@@ -110,6 +112,11 @@ impl State {
             return;
         }
         self.next_tick_ns = now_ns + TICK_NS;
+        if now_ns >= self.next_backlog_ns {
+            self.next_backlog_ns = now_ns + BACKLOG_NS;
+            let backlog: usize = self.conns.iter().flatten().map(|c| io.backlog(c.id)).sum();
+            self.metrics.set(Gauge::OutputBacklog, backlog as i64);
+        }
         let now_ms = now_ns / 1_000_000;
         let mut stuck = Vec::new();
         let unread = |c: &&mut Box<Conn>| c.paused || c.held_back || !c.waiting.is_empty();

@@ -156,6 +156,7 @@ pub(crate) struct State {
     /// The zxid that reads are answered at: the last committed entry worked through.
     zxid: Zxid,
     next_tick_ns: u64,
+    next_backlog_ns: u64,
     /// Reused buffers.
     scratch: Vec<u8>,
     told: Vec<u32>,
@@ -187,6 +188,7 @@ impl Shard {
                 shaking_hands: std::collections::VecDeque::new(),
                 zxid,
                 next_tick_ns: 0,
+                next_backlog_ns: 0,
                 scratch: Vec::new(),
                 told: Vec::new(),
             },
@@ -303,6 +305,7 @@ impl State {
 
     fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
         let Some(mut conn) = self.take(id) else { return };
+        self.metrics.add(Counter::BytesReceived, data.len() as u64);
         if conn.phase == Phase::Live {
             self.links.heard.touch(conn.slot, io.now_ns() / 1_000_000);
         }
@@ -337,6 +340,9 @@ impl State {
     fn closed(&mut self, id: ConnId) {
         let Some(conn) = self.take(id) else { return };
         self.metrics.change(Gauge::Connections, -1);
+        if conn.phase == Phase::Live {
+            self.metrics.count(Counter::ConnectionsDropped);
+        }
         self.no_longer_under_way(conn.pending.len());
         self.drop_waiting(&conn);
         self.links.admission.close(conn.peer.ip());

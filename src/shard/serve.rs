@@ -14,6 +14,7 @@ use crate::protocol::{
 use crate::reactor::{Io, monotonic_ns};
 
 use super::State;
+use super::commits::REPLY_HEADER_BYTES;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
 
 /// Bytes of a `RequestHeader`.
@@ -331,6 +332,7 @@ impl State {
             let frame = begin_frame(out);
             ReplyHeader { xid: xid::PING, zxid, err: 0 }.encode(out);
             end_frame(out, frame);
+            self.sent(REPLY_HEADER_BYTES);
         }
         self.answered(conn, "PING", xid::PING, zxid, now_ns, now_ns);
     }
