@@ -102,3 +102,42 @@ fn writes_and_recovery_are_timed() {
     assert_eq!((seen["cnt_startup_snap_load_time"], seen["cnt_startup_txns_load_time"]), (1, 1));
     assert_eq!(seen["digest_mismatches_count"], 0);
 }
+
+/// What `hash` shows: zxids and digests.
+fn digests(server: &Server) -> Vec<(i64, String)> {
+    let text = server.word("hash").expect("hash");
+    let line = |line: &str| {
+        let (zxid, digest) = line.split_once(": ").expect("a zxid and a digest");
+        (i64::from_str_radix(zxid, 16).expect("a zxid"), digest.to_owned())
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn every_128th_digest_is_kept_and_found_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut server = server(&dir, "");
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    assert!(digests(&server).is_empty());
+    // The session's zxid is 1.
+    for i in 2..=400 {
+        assert_eq!(c.create(&format!("/n{i}"), b"", 0).expect("create"), 0);
+    }
+    let kept = digests(&server);
+    assert_eq!(kept.iter().map(|(zxid, _)| *zxid).collect::<Vec<_>>(), [128, 256, 384]);
+    assert!(kept.windows(2).all(|pair| pair[0].1 != pair[1].1), "the state has changed");
+    server.kill();
+    server.start_again();
+    assert_eq!(digests(&server), kept, "the replay goes through the same states");
+}
+
+#[test]
+fn without_digests_there_are_none_to_show() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = server(&dir, "digest.enabled=false");
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    for i in 2..=200 {
+        assert_eq!(c.create(&format!("/n{i}"), b"", 0).expect("create"), 0);
+    }
+    assert!(digests(&server).is_empty());
+}

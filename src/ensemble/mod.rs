@@ -16,15 +16,18 @@
 //! - [`requests`]: a client's request
 //! - [`sessions`]: connecting, disconnecting, expiring
 //! - [`reaper`]: containers and TTL nodes
+//! - [`digests`]: what the word `hash` shows
 //! - [`snapshots`]: when one is due
 
 mod batch;
+mod digests;
 mod gather;
 mod reaper;
 mod requests;
 mod sessions;
 mod snapshots;
 
+pub use digests::DigestLog;
 pub use snapshots::SnapshotRequests;
 
 use std::collections::VecDeque;
@@ -107,6 +110,8 @@ pub struct CoreParts {
     pub identities: Arc<IdentityTable>,
     /// The last transaction of the recovered tree.
     pub last_zxid: Zxid,
+    /// Digests of the states on the way to it.
+    pub digests: DigestLog,
     /// The way to the thread that takes snapshots.
     pub snapshots: SnapshotRequests,
     /// The way to the desk.
@@ -161,8 +166,8 @@ pub struct EnsembleCore {
     office: Office,
     metrics: Writer,
     snapshots: SnapshotRequests,
-    /// Zxids and digests of now and then, for the word `hash`.
-    digests: VecDeque<(Zxid, i64)>,
+    /// For the word `hash`.
+    digests: DigestLog,
     /// Which lane is looked at first, so that none starves.
     turn: usize,
     /// Bytes of the oldest batch of each lane that were taken before there was no more room.
@@ -202,7 +207,7 @@ impl EnsembleCore {
             snapshots: parts.snapshots,
             office: parts.office,
             metrics: parts.metrics,
-            digests: VecDeque::new(),
+            digests: parts.digests,
             turn: 0,
             taken,
             crowded: false,
@@ -432,9 +437,7 @@ impl EnsembleCore {
                     let sessions = sessions
                         .map(|v| SessionView { id: v.id, expires_ms: expires_ms(v.remaining_ms) })
                         .collect();
-                    let published = self.tree.published();
-                    let digests = self.digests.iter().copied();
-                    let digests = digests.filter(|(zxid, _)| *zxid <= published).collect();
+                    let digests = self.digests.up_to(self.tree.published());
                     self.office.tell(question, CorePart { sessions, digests });
                 }
                 CoreLetter::SnapshotTaken { raw_bytes, purge_to } => {

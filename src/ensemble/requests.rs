@@ -111,6 +111,9 @@ impl EnsembleCore {
         let error = match outcome {
             Outcome::Prepared(prepared) => {
                 self.last_zxid = zxid;
+                if self.config.prepare.digest_enabled {
+                    self.digests.note(zxid, self.tree.digest());
+                }
                 self.building.txns.push(zxid, &self.output.txn);
                 if self.building.count == 0 {
                     self.building.since_ns = self.now_ns;

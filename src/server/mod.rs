@@ -312,6 +312,7 @@ fn assemble(
         session_ids: session_ids(),
         identities,
         last_zxid: recovered.last_zxid,
+        digests: recovered.digests,
         snapshots: snapshots.requests(config),
         office: desk.office(),
         metrics: metrics.writer(),

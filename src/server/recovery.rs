@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
+use crate::ensemble::DigestLog;
 use crate::log::{self, LogOptions};
 use crate::metrics::{Counter, Summary, Writer};
 use crate::protocol::Zxid;
@@ -19,6 +20,7 @@ pub(super) struct Recovered {
     pub log: log::Writer,
     pub spares: log::SpareThread,
     pub last_zxid: Zxid,
+    pub digests: DigestLog,
     pub report: Report,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         ..TreeConfig::default()
     };
     let began = Instant::now();
-    let mut report = Report::default();
+    let (mut report, mut digests) = (Report::default(), DigestLog::default());
     let loaded = snapshot::load_newest(&own_dir(&config.data_dir), &tree_config)?;
     for unusable in &loaded.passed_over {
         tracing::warn!(
@@ -74,6 +76,9 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
                 header.zxid
             );
         }
+        if config.digest_enabled {
+            digests.note(header.zxid, tree.digest());
+        }
         tree.publish(header.zxid);
         tree.reclaim(16);
         Ok(())
@@ -95,5 +100,5 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     let segment_bytes = plan::segment_bytes(config);
     let options = LogOptions { segment_bytes, ..LogOptions::default() };
     let (log, spares) = log::open(tail, options)?;
-    Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, report })
+    Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, digests, report })
 }
