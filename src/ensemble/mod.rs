@@ -318,7 +318,7 @@ impl EnsembleCore {
         }
     }
 
-    fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         !self.is_crowded()
             && self.building.txns.bytes() < self.config.batch_bytes_max
             && self.building.count < BATCH_TXNS_MAX

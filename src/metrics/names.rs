@@ -44,6 +44,7 @@ named! {
         ConnectionsDropped "connection_drop_count" "Connections closed while their session lived on."
         SessionlessExpired "sessionless_connections_expired" "Connections closed that made no session in time."
         SessionsExpired "stale_sessions_expired" "Sessions that expired."
+        ExpiriesPostponed "expiries_postponed" "Times that expired sessions stayed because the log had no space for their end."
         RequestsThrottled "request_throttle_wait_count" "Requests that waited in the throttle."
         ThrottledOps "throttled_ops" "Requests answered with THROTTLEDOP."
         StaleRequests "stale_requests" "Requests found stale."
