@@ -14,7 +14,7 @@ use crate::log::beyond::{cut_report, search_beyond};
 use crate::log::body::{Batch, Start, StartReason};
 use crate::log::disk::{LogDir, RealDir, SegmentFile};
 use crate::log::error::{BoxError, LogError};
-use crate::log::frame::{Frame, Kind, SECTOR};
+use crate::log::frame::{Frame, Kind};
 use crate::log::segment::{self, Reader, Segment};
 
 /// Bytes read from a segment at a time.

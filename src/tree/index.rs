@@ -12,8 +12,8 @@
 
 use super::reclaim::Garbage;
 use super::segment::{
-    Directory, EMPTY, REMOVED, Segment, UNITS_MAX, Words, cells, clear, depth, entry,
-    free_directory, free_segment, new_directory, new_segment, units, units_for, words,
+    EMPTY, REMOVED, Segment, UNITS_MAX, Words, cells, clear, depth, entry, free_directory,
+    free_segment, new_directory, new_segment, units_for, words,
 };
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -295,6 +295,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment::units;
     use super::*;
     use std::collections::{HashMap, HashSet};
 
