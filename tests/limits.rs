@@ -482,7 +482,7 @@ fn who_asks_for_much_and_reads_nothing_is_paused_and_then_closed() {
     let began = Instant::now();
     let healthy = Healthy::start(&server);
     let mut slow =
-        Client::over(connect_from("127.0.0.1", server.port, 4096), 1_000).expect("connect");
+        Client::over(connect_from("127.0.0.1", server.port, 4096), 4_000).expect("connect");
     assert_eq!(slow.create("/big", &vec![7; 500_000], 0).expect("create"), 0);
     assert_eq!(slow.create("/slow", b"", 1).expect("create"), 0);
     let before = server.resident_bytes();
