@@ -14,6 +14,8 @@ pub(super) struct Batch {
     pub entries: Vec<u8>,
     /// The last transaction in it, or the newest before it if it has none.
     pub last_zxid: Zxid,
+    /// When the first of them was ordered (monotonic).
+    pub since_ns: u64,
     /// Number of transactions.
     pub count: usize,
     /// Shards that are owed a reply, a bit each (shards from 63 on share the last bit).

@@ -17,16 +17,19 @@
 //! - [`requests`]: a client's request
 //! - [`sessions`]: connecting, disconnecting, expiring
 //! - [`reaper`]: containers and TTL nodes
+//! - [`digests`]: what the word `hash` shows
 //! - [`snapshots`]: when one is due
 
 mod agreement;
 mod batch;
+mod digests;
 mod gather;
 mod reaper;
 mod requests;
 mod sessions;
 mod snapshots;
 
+pub use digests::DigestLog;
 pub use snapshots::SnapshotRequests;
 
 use std::collections::VecDeque;
@@ -44,7 +47,7 @@ use crate::log::{self, LogError, Room, Seal};
 use crate::metrics::{Counter, Gauge, Summary, Writer};
 use crate::prepare::{Output, PrepareConfig};
 use crate::protocol::{OpCode, Zxid};
-use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker};
+use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker, monotonic_ns};
 use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
 use crate::tree::{TreeWriter, WARM_PATHS_MAX};
 
@@ -111,6 +114,8 @@ pub struct CoreParts {
     pub identities: Arc<IdentityTable>,
     /// The last transaction of the recovered tree.
     pub last_zxid: Zxid,
+    /// Digests of the states on the way to it.
+    pub digests: DigestLog,
     /// The way to the thread that takes snapshots.
     pub snapshots: SnapshotRequests,
     /// The way to the desk.
@@ -168,12 +173,14 @@ pub struct EnsembleCore {
     output: Output,
     reaper: reaper::Reaper,
     next_tick_ns: u64,
+    /// When the pass began (monotonic).
+    now_ns: u64,
     wall_ms: i64,
     office: Office,
     metrics: Writer,
     snapshots: SnapshotRequests,
-    /// Zxids and digests of now and then, for the word `hash`.
-    digests: VecDeque<(Zxid, i64)>,
+    /// For the word `hash`.
+    digests: DigestLog,
     /// Which lane is looked at first, so that none starves.
     turn: usize,
     /// Bytes of the oldest batch of each lane that were taken before there was no more room.
@@ -209,11 +216,12 @@ impl EnsembleCore {
             output: Output::default(),
             reaper,
             next_tick_ns: 0,
+            now_ns: 0,
             wall_ms: 0,
             snapshots: parts.snapshots,
             office: parts.office,
             metrics: parts.metrics,
-            digests: VecDeque::new(),
+            digests: parts.digests,
             turn: 0,
             taken,
             crowded: false,
@@ -257,6 +265,7 @@ impl EnsembleCore {
     /// Once a pass.
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.wall_ms = crate::process::wall_clock_ms();
+        self.now_ns = io.now_ns();
         self.publish(io);
         let due = io.now_ns() >= self.next_tick_ns;
         // Read before the requests are taken: what a pass found has been sent by the time its clock says so, so an
@@ -290,6 +299,11 @@ impl EnsembleCore {
         // Taken out so that a batch can be borrowed from its lane while its requests are worked on.
         let mut shards = std::mem::take(&mut self.shards);
         let n = shards.len();
+        if shards.iter_mut().all(|s| s.lane.is_empty()) {
+            self.shards = shards;
+            return;
+        }
+        let (began_ns, mut requests) = (monotonic_ns(), 0);
         for i in 0..n {
             let index = (self.turn + i) % n;
             let lane = &mut shards[index].lane;
@@ -305,6 +319,8 @@ impl EnsembleCore {
                     }
                     until_warm = until_warm.saturating_sub(1);
                     self.request(io, index, &request);
+                    let asks = matches!(request.kind, RequestKind::Client | RequestKind::Connect);
+                    requests += u64::from(asks);
                     rest = tail;
                 }
                 self.taken[index] = batch.len() - rest.len();
@@ -317,6 +333,9 @@ impl EnsembleCore {
         }
         self.shards = shards;
         self.turn = (self.turn + 1) % n.max(1);
+        if let Some(each_ns) = (monotonic_ns() - began_ns).checked_div(requests) {
+            self.metrics.record_many(Summary::PrepTime, each_ns, requests);
+        }
     }
 
     /// Has the processor fetch what the next requests will look at: in a large tree each would wait for memory several
@@ -343,7 +362,7 @@ impl EnsembleCore {
         requests
     }
 
-    fn has_room(&mut self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         !self.is_crowded()
             && self.building.txns.bytes() < self.config.batch_bytes_max
             && self.building.count < BATCH_TXNS_MAX
@@ -463,9 +482,7 @@ impl EnsembleCore {
                     let sessions = sessions
                         .map(|v| SessionView { id: v.id, expires_ms: expires_ms(v.remaining_ms) })
                         .collect();
-                    let published = self.tree.published();
-                    let digests = self.digests.iter().copied();
-                    let digests = digests.filter(|(zxid, _)| *zxid <= published).collect();
+                    let digests = self.digests.up_to(self.tree.published());
                     self.office.tell(question, CorePart { sessions, digests });
                 }
                 CoreLetter::SnapshotTaken { raw_bytes, purge_to } => {
@@ -502,7 +519,11 @@ impl EnsembleCore {
             // Who sees an answer to a write finds it in the gauges as well.
             self.show();
             self.commits.publish();
-            self.metrics.add(Counter::Commits, batch.count as u64);
+            let (count, took_ns) = (batch.count as u64, io.now_ns().saturating_sub(batch.since_ns));
+            self.metrics.add(Counter::Commits, count);
+            if count > 0 {
+                self.metrics.record_many(Summary::PropagationLatency, took_ns, count);
+            }
             self.gather.answered(batch.count);
             self.wake_for(io, &batch);
             batch.reset();

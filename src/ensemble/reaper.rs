@@ -48,6 +48,10 @@ impl EnsembleCore {
             self.find_candidates();
         }
         while now_ms >= self.reaper.next_delete_ms {
+            // What is not deleted for want of room is due as soon as there is some.
+            if self.reaper.candidates.is_empty() || !self.may_log() {
+                return;
+            }
             let Some(path) = self.reaper.candidates.pop_front() else { return };
             self.reaper.next_delete_ms =
                 self.reaper.next_delete_ms.max(now_ms.saturating_sub(1_000)) + self.reaper.pause_ms;

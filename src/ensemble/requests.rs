@@ -120,7 +120,13 @@ impl EnsembleCore {
             Outcome::Prepared(prepared) => {
                 self.last_zxid = zxid;
                 self.agreement.propose(zxid);
+                if self.config.prepare.digest_enabled {
+                    self.digests.note(zxid, self.tree.digest());
+                }
                 self.building.txns.push(zxid, &self.output.txn);
+                if self.building.count == 0 {
+                    self.building.since_ns = self.now_ns;
+                }
                 self.building.count += 1;
                 prepared.error
             }

@@ -133,11 +133,29 @@ impl EnsembleCore {
                 found.stall_ms
             );
         }
+        let mut postponed = 0;
         for &session_id in &found.expired {
-            self.expire(session_id);
+            if self.may_log() {
+                self.expire(session_id);
+            } else {
+                self.registry.postpone(session_id);
+                postponed += 1;
+            }
+        }
+        if postponed > 0 && self.log_has_room() == Room::None {
+            let why = format_args!(
+                "{postponed} sessions have expired and stay: there is no space for the next log segment; free some"
+            );
+            self.complain(Counter::ExpiriesPostponed, why);
         }
         self.expiry = found;
         self.reap(now_ms);
+    }
+
+    /// Whether a transaction of the server's own may be made: what cannot be logged must not be, or all that comes
+    /// later would wait behind it for space, the errors that say so too.
+    pub(super) fn may_log(&mut self) -> bool {
+        self.has_room() && self.log_has_room() == Room::Enough
     }
 
     fn expire(&mut self, session_id: i64) {

@@ -76,27 +76,6 @@ fn commit_ring_shows_every_reader_every_batch() {
     });
 }
 
-/// The sleeper decides to sleep only if somebody is then obliged to wake it.
-#[test]
-fn parked_never_misses_a_push() {
-    loom::model(|| {
-        let parked = Arc::new(Parked::new());
-        let (mut tx, mut rx) = lane(2, 64);
-        let waker = {
-            let parked = parked.clone();
-            thread::spawn(move || {
-                tx.batch().unwrap().push(7);
-                tx.flush();
-                parked.must_wake()
-            })
-        };
-        parked.prepare();
-        let sleeps = rx.is_empty();
-        let woken = waker.join().unwrap();
-        assert!(!sleeps || woken, "asleep over a push that nobody will wake it for");
-    });
-}
-
 /// Of two wakers exactly one is told to wake a sleeper.
 #[test]
 fn bell_wakes_once_and_never_loses_a_ring() {

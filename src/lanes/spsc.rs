@@ -152,8 +152,7 @@ impl LaneRx {
         self.shared.head.0.store(self.head, Ordering::Release);
     }
 
-    /// Whether nothing waits. After [`super::Parked::prepare`] this is the look that decides
-    /// whether to sleep.
+    /// Whether nothing waits.
     pub fn is_empty(&mut self) -> bool {
         if self.head < self.tail_seen {
             return false;

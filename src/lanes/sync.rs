@@ -5,14 +5,14 @@ pub(super) use loom::{
     cell::UnsafeCell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
 #[cfg(not(loom))]
 pub(super) use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
 /// `std::cell::UnsafeCell` with the interface of loom's.

@@ -12,6 +12,7 @@
 //! Everything but [`RealDir`] and the thread of [`SpareMaker::spawn`] is free of I/O of its own:
 //! it works on any [`LogDir`], a failing one in tests, a virtual one in the simulator.
 
+mod beyond;
 mod body;
 mod cut;
 mod disk;

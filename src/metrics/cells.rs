@@ -68,7 +68,16 @@ impl SummaryCells {
         }
     }
 
-    pub(super) fn record(&self, value: u64, era: u64) {
+    pub(super) fn record(&self, value: u64, times: u64, era: u64) {
+        self.extremes(value, times, era);
+        bump(&self.sum, value.wrapping_mul(times));
+        if let Some(cell) = self.buckets.get(bucket(value)) {
+            bump(cell, times);
+        }
+    }
+
+    /// What a distribution of which nobody asks the sum or a percentile needs.
+    pub(super) fn extremes(&self, value: u64, times: u64, era: u64) {
         if self.era.load(Relaxed) != era {
             self.min.store(u64::MAX, Relaxed);
             self.max.store(0, Relaxed);
@@ -81,11 +90,7 @@ impl SummaryCells {
             self.max.store(value, Relaxed);
         }
         self.last.store(value, Relaxed);
-        bump(&self.sum, value);
-        if let Some(cell) = self.buckets.get(bucket(value)) {
-            bump(cell, 1);
-        }
-        bump(&self.count, 1);
+        bump(&self.count, times);
     }
 
     fn add_to(&self, total: &mut Distribution, era: u64) {
@@ -273,7 +278,7 @@ mod tests {
     fn percentiles_are_near_the_truth() {
         let cells = SummaryCells::new();
         for value in 1..=1000 {
-            cells.record(value, 0);
+            cells.record(value, 1, 0);
         }
         let mut read = Distribution::empty();
         assert_eq!((read.percentile(0.5), read.min(), read.max(), read.last()), (0, 0, 0, None));

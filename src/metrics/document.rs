@@ -15,7 +15,7 @@ caches of answers, Java's pauses) is left out. `srst` starts counters and distri
 Besides those below, `mntr` prints `zk_version`, `zk_server_state`, `zk_avg_latency`,
 `zk_min_latency` and `zk_max_latency` (of reads and writes together, in ms), `zk_uptime` (in ms),
 `zk_open_file_descriptor_count`, `zk_max_file_descriptor_count`, `zk_connection_drop_probability`,
-and what is always 0 here: `zk_local_sessions`, `zk_outstanding_tls_handshake`,
+`zk_last_client_response_size`, `zk_max_client_response_size`, `zk_min_client_response_size`, and what is always 0 here: `zk_local_sessions`, `zk_outstanding_tls_handshake`,
 `zk_non_mtls_remote_conn_count`, `zk_non_mtls_local_conn_count`.
 ";
 
@@ -23,11 +23,11 @@ and what is always 0 here: `zk_local_sessions`, `zk_outstanding_tls_handshake`,
 pub fn page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("\n## Gauges\n\n| name | |\n|---|---|\n");
-    for gauge in Gauge::ALL.iter().filter(|one| one.is_written()) {
+    for gauge in Gauge::ALL {
         let _ = writeln!(page, "| `zk_{}` | {} |", gauge.name(), gauge.text());
     }
     page.push_str("\n## Counters\n\n| name | |\n|---|---|\n");
-    for counter in Counter::ALL.iter().filter(|one| one.is_written()) {
+    for counter in Counter::ALL {
         let _ = writeln!(page, "| `zk_{}` | {} |", counter.name(), counter.text());
     }
     page.push_str(
@@ -35,7 +35,7 @@ pub fn page() -> String {
          `zk_avg_readlatency`; those with percentiles\ngive `p50`, `p95`, `p99` and `p999` as \
          well, within 12.5 %.\n\n| name | unit | percentiles | |\n|---|---|---|---|\n",
     );
-    let shown = |one: &&Summary| one.is_written() && **one != Summary::ResponseSize;
+    let shown = |one: &&Summary| **one != Summary::ResponseSize;
     for &summary in Summary::ALL.iter().filter(shown) {
         let unit = if summary.is_time() { "ms" } else { "" };
         let percentiles = if summary.has_percentiles() { "yes" } else { "" };

@@ -124,9 +124,24 @@ impl Writer {
     /// Records a value; times in ns.
     #[inline]
     pub fn record(&self, summary: Summary, value: u64) {
+        self.record_many(summary, value, 1);
+    }
+
+    /// Records a value that `times` have in common.
+    #[inline]
+    pub fn record_many(&self, summary: Summary, value: u64, times: u64) {
         let era = self.era.load(Relaxed);
         if let Some(cells) = self.cells.summaries.get(summary as usize) {
-            cells.record(value, era);
+            cells.record(value, times, era);
+        }
+    }
+
+    /// Records a value where only the last one, the least and the greatest are asked for.
+    #[inline]
+    pub fn record_extremes(&self, summary: Summary, value: u64) {
+        let era = self.era.load(Relaxed);
+        if let Some(cells) = self.cells.summaries.get(summary as usize) {
+            cells.extremes(value, 1, era);
         }
     }
 
@@ -210,6 +225,21 @@ mod tests {
         let latency = read.latency();
         assert_eq!((latency.count(), latency.sum(), latency.min(), latency.max()), (1, 8, 8, 8));
         assert_eq!(latency.percentile(0.99), 8);
+    }
+
+    #[test]
+    fn many_of_one_value_and_extremes_alone() {
+        let registry = Registry::new();
+        let writer = registry.writer();
+        writer.record_many(Summary::PrepTime, 10, 3);
+        writer.record(Summary::PrepTime, 2);
+        writer.record_extremes(Summary::ResponseSize, 7);
+        writer.record_extremes(Summary::ResponseSize, 5);
+        let read = registry.read();
+        let prepared = read.summary(Summary::PrepTime);
+        assert_eq!((prepared.count(), prepared.sum(), prepared.percentile(0.5)), (4, 32, 10));
+        let sizes = read.summary(Summary::ResponseSize);
+        assert_eq!((sizes.last(), sizes.min(), sizes.max()), (Some(5), 5, 7));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct ReactorConfig {
     pub waker: Option<Waker>,
     /// The clock to keep; made beforehand so that others could be given it. `None`: a new one.
     pub clock: Option<Arc<PassClock>>,
+    /// Where to count; made beforehand so that others could be given it. `None`: a new one.
+    pub stats: Option<Arc<ReactorStats>>,
 }
 
 impl Default for ReactorConfig {
@@ -54,6 +56,7 @@ impl Default for ReactorConfig {
             held_files: Vec::new(),
             waker: None,
             clock: None,
+            stats: None,
         }
     }
 }

@@ -83,7 +83,8 @@ where
         Some(waker) => waker,
         None => Waker::new()?,
     };
-    let (clock, stats) = (cfg.clock.take().unwrap_or_default(), Arc::new(ReactorStats::default()));
+    let clock = cfg.clock.take().unwrap_or_default();
+    let stats = cfg.stats.take().unwrap_or_default();
     let (ready, is_ready) = mpsc::sync_channel::<io::Result<()>>(1);
     let placement = cfg.cpu.map_or(Placement::Unbound, Placement::Fixed);
     let (own, its_clock, its_stats) = (waker.clone(), clock.clone(), stats.clone());

@@ -26,7 +26,7 @@ use crate::lanes;
 use crate::log::{self, DirLock};
 use crate::metrics::Registry as Metrics;
 use crate::prepare::PrepareConfig;
-use crate::reactor::{self, PassClock, ReactorConfig, Waker, monotonic_ns};
+use crate::reactor::{self, PassClock, ReactorConfig, ReactorStats, Waker, monotonic_ns};
 use crate::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
@@ -290,6 +290,7 @@ fn assemble(
 ) -> Result<Running, ServerError> {
     let tree = recovered.tree.shared();
     let metrics = Arc::new(Metrics::new());
+    recovered.report.record(&metrics.writer());
     let registry = registry(&recovered)?;
     let heard = registry.heard();
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
@@ -363,6 +364,7 @@ fn assemble(
         session_ids: session_ids(),
         identities,
         last_zxid: recovered.last_zxid,
+        digests: recovered.digests,
         snapshots: snapshots.requests(config),
         office: desk.office(),
         metrics: metrics.writer(),
@@ -378,7 +380,7 @@ fn assemble(
         metrics: metrics.writer(),
     };
     let snapshots = snapshots.start(taker).map_err(|e| system("the snapshot thread", e))?;
-    let threads = spawn(config, plan, wakers, shards, core, listeners, locks)?;
+    let threads = spawn(config, plan, wakers, shards, core, listeners, locks, &metrics)?;
     Ok(Running { desk, snapshots, threads, _spares: recovered.spares })
 }
 
@@ -407,19 +409,22 @@ fn spawn(
     core: EnsembleCore,
     listeners: Vec<TcpListener>,
     locks: &[DirLock],
+    metrics: &Metrics,
 ) -> Result<Vec<reactor::Handle>, ServerError> {
     let mut shards = shards.into_iter().zip(listeners);
     let mut core = Some(core);
     let mut handles = Vec::new();
     for (thread, waker) in plan.threads.iter().zip(wakers) {
+        let stats = Arc::new(ReactorStats::default());
         let mut settings = ReactorConfig {
             name: thread.name.clone(),
             cpu: thread.cpu,
             busy_poll_us: config.busy_poll_us,
             waker: Some(waker),
+            stats: Some(stats.clone()),
             ..ReactorConfig::default()
         };
-        let mut worker = Worker { shard: None, core: None };
+        let mut worker = Worker::new(stats, metrics.writer());
         if thread.shard
             && let Some(((shard, passes), listener)) = shards.next()
         {

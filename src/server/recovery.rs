@@ -1,9 +1,12 @@
 //! From what is on the disk to a tree, and a log that goes on where it ended.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config::Config;
+use crate::ensemble::DigestLog;
 use crate::log::{self, LogOptions};
+use crate::metrics::{Counter, Summary, Writer};
 use crate::protocol::Zxid;
 use crate::snapshot;
 use crate::tree::{self, TreeConfig, TreeWriter};
@@ -17,6 +20,27 @@ pub(super) struct Recovered {
     pub log: log::Writer,
     pub spares: log::SpareThread,
     pub last_zxid: Zxid,
+    pub digests: DigestLog,
+    pub report: Report,
+}
+
+/// What recovery took and found, for the metrics.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    snapshot_ns: u64,
+    replay_ns: u64,
+    transactions: u64,
+    digest_mismatches: u64,
+}
+
+impl Report {
+    pub(super) fn record(&self, metrics: &Writer) {
+        metrics.record(Summary::SnapLoadTime, self.snapshot_ns);
+        metrics.record(Summary::TxnsLoadTime, self.replay_ns);
+        metrics.record(Summary::TxnsLoaded, self.transactions);
+        metrics.record(Summary::DbInitTime, self.snapshot_ns + self.replay_ns);
+        metrics.add(Counter::DigestMismatches, self.digest_mismatches);
+    }
 }
 
 /// Transactions replayed before what they replaced is freed: one at a time a good part would go into looking who reads.
@@ -31,6 +55,8 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         readers_max: plan::SHARDS_MAX + 9,
         ..TreeConfig::default()
     };
+    let began = Instant::now();
+    let (mut report, mut digests) = (Report::default(), DigestLog::default());
     let loaded = snapshot::load_newest(&own_dir(&config.data_dir), &tree_config)?;
     for unusable in &loaded.passed_over {
         tracing::warn!(
@@ -38,6 +64,7 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         );
     }
     let mut tree = loaded.tree;
+    report.snapshot_ns = began.elapsed().as_nanos() as u64;
     let log_dir = own_dir(&config.data_log_dir).join("log");
     let from_zxid = loaded.info.map_or(0, |info| info.zxid);
     let mut applied = 0usize;
@@ -49,10 +76,14 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
             && config.digest_enabled
             && digest.tree_digest != tree.digest()
         {
+            report.digest_mismatches += 1;
             tracing::error!(
                 "the tree's digest at zxid 0x{:x} is not the logged one: this server's state differs from what it was",
                 header.zxid
             );
+        }
+        if config.digest_enabled {
+            digests.note(header.zxid, tree.digest());
         }
         tree.publish(header.zxid);
         applied += 1;
@@ -64,6 +95,8 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     let disk = log::RealDir::new(&log_dir, config.force_sync)
         .map_err(|error| ServerError::System { what: "the log directory", error })?;
     let (found, tail) = log::recover_in(Arc::new(disk), from_zxid, &mut apply)?;
+    report.replay_ns = began.elapsed().as_nanos() as u64 - report.snapshot_ns;
+    report.transactions = found.transactions;
     if let Some(cut) = &found.cut {
         tracing::warn!(
             "{} has a torn tail at offset {} ({}): cut; nothing acknowledged was there",
@@ -76,5 +109,5 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     let segment_bytes = plan::segment_bytes(config);
     let options = LogOptions { segment_bytes, ..LogOptions::default() };
     let (log, spares) = log::open(tail, options)?;
-    Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid })
+    Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, digests, report })
 }

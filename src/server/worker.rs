@@ -2,15 +2,28 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::ensemble::EnsembleCore;
-use crate::reactor::{AlignedBuf, ConnId, Io, Resident, Turn};
+use crate::metrics::{Counter, Writer};
+use crate::reactor::{AlignedBuf, ConnId, Io, ReactorStats, Resident, Turn};
 use crate::shard::Shard;
 
 /// The residents of one pinned thread.
 pub(super) struct Worker {
     pub shard: Option<Shard>,
     pub core: Option<EnsembleCore>,
+    stats: Arc<ReactorStats>,
+    metrics: Writer,
+    lost_wakes: u64,
+}
+
+impl Worker {
+    /// Without residents; `stats` are those of its reactor.
+    pub(super) fn new(stats: Arc<ReactorStats>, metrics: Writer) -> Worker {
+        Worker { shard: None, core: None, stats, metrics, lost_wakes: 0 }
+    }
 }
 
 impl Resident for Worker {
@@ -75,6 +88,8 @@ impl Resident for Worker {
     }
 
     fn after_park(&mut self) {
+        let lost = self.stats.wakes_lost.load(Ordering::Relaxed);
+        self.metrics.add(Counter::LostWakes, lost - std::mem::replace(&mut self.lost_wakes, lost));
         if let Some(shard) = &mut self.shard {
             shard.after_park();
         }

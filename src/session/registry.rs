@@ -302,6 +302,15 @@ impl SessionRegistry {
         }
     }
 
+    /// Takes back that a session expired, for its end cannot be logged now: [`tick`](Self::tick) finds it again and
+    /// again until it can, unless its client is heard from.
+    pub fn postpone(&mut self, id: i64) {
+        if let Some(&slot) = self.slots.get(&id) {
+            self.sessions[slot as usize].is_closing = false;
+            self.wheel.set(slot, self.deadline_ms(slot));
+        }
+    }
+
     /// Forgets a session; says where it was attached.
     pub fn remove(&mut self, id: i64) -> Option<Attachment> {
         let slot = self.slots.remove(&id)?;

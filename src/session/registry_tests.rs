@@ -355,3 +355,22 @@ proptest! {
         prop_assert!(plain.values().all(|p| p.is_closing));
     }
 }
+
+#[test]
+fn a_postponed_session_is_found_again_unless_it_is_heard_from() {
+    let mut r = registry();
+    let one = r.create(1, 4000, Some(on(1)), 0).unwrap();
+    let two = r.create(2, 4000, Some(on(2)), 0).unwrap();
+    assert_eq!(run(&mut r, 0, 4100), [(4100, 1), (4100, 2)]);
+    r.postpone(1);
+    r.postpone(2);
+    for (id, to) in [(1, one), (2, two)] {
+        assert_eq!(r.check(to.slot, id, to.generation), Ok(()), "nothing has happened to it");
+    }
+    r.attach(2, 4000, on(3), 4150).unwrap();
+    assert_eq!(run(&mut r, 4200, 4200), [(4200, 1)]);
+    r.postpone(1);
+    assert_eq!(run(&mut r, 4300, 9000), [(4300, 1), (8200, 2)]);
+    r.postpone(7);
+    assert!(!r.contains(7));
+}

@@ -15,6 +15,19 @@ use crate::tree::AclId;
 use super::conn::{Conn, Pending, Phase, op_name};
 use super::{Shard, State};
 
+/// Bytes of a `ReplyHeader`.
+pub(super) const REPLY_HEADER_BYTES: usize = 16;
+
+/// Where the number of watchers told of an event is recorded.
+fn summary_of(kind: EventType) -> Summary {
+    match kind {
+        EventType::NodeCreated => Summary::NodeCreatedWatches,
+        EventType::NodeDeleted => Summary::NodeDeletedWatches,
+        EventType::NodeChildrenChanged => Summary::NodeChildrenWatches,
+        _ => Summary::NodeChangedWatches,
+    }
+}
+
 impl Shard {
     /// Works through everything that is committed by now.
     pub(super) fn drain_commits<I: Io>(&mut self, io: &mut I) {
@@ -60,6 +73,7 @@ impl State {
             kind => self.watches.trigger(kind, event.path, &mut told),
         }
         if !told.is_empty() {
+            self.metrics.record(summary_of(event.kind), told.len() as u64);
             let mut frame = std::mem::take(&mut self.scratch);
             frame.clear();
             put_event(&mut frame, self.zxid, event.kind, event.path);
@@ -117,7 +131,12 @@ impl State {
     }
 
     fn deliver<I: Io>(&mut self, io: &mut I, entry: &Entry<'_>) {
-        let Some(mut conn) = self.take(entry.head.conn) else { return };
+        let Some(mut conn) = self.take(entry.head.conn) else {
+            if matches!(entry.head.kind, EntryKind::Reply | EntryKind::ReplyAndClose) {
+                self.metrics.count(Counter::StaleReplies);
+            }
+            return;
+        };
         match entry.head.kind {
             EntryKind::Silent => {}
             EntryKind::Reply | EntryKind::ReplyAndClose => self.deliver_reply(io, &mut conn, entry),
@@ -161,6 +180,7 @@ impl State {
             ReplyHeader { xid: cxid, zxid: entry.head.zxid, err: entry.head.err }.encode(out);
             out.extend_from_slice(entry.body);
             end_frame(out, frame);
+            self.sent(REPLY_HEADER_BYTES + entry.body.len());
         }
         self.end_large(bytes as usize);
         let name = OpCode::from_i32(op).map_or("NA", op_name);

@@ -341,6 +341,7 @@ impl State {
     fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
         let Some(mut conn) = self.take(id) else { return };
         conn.fed_ns = io.now_ns();
+        self.metrics.add(Counter::BytesReceived, data.len() as u64);
         if conn.phase == Phase::Live {
             self.links.heard.touch(conn.slot, io.now_ns() / 1_000_000);
         }
@@ -376,6 +377,9 @@ impl State {
         self.forget_input(&conn);
         self.end_turn(&mut conn);
         self.metrics.change(Gauge::Connections, -1);
+        if conn.phase == Phase::Live {
+            self.metrics.count(Counter::ConnectionsDropped);
+        }
         self.no_longer_under_way(conn.pending.len() + usize::from(conn.long.is_some()));
         self.drop_waiting(&conn);
         self.links.admission.close(conn.peer.ip());

@@ -81,8 +81,16 @@ impl State {
             }
         }
         end_frame(out, frame);
+        let bytes = out.len() - start - FRAME_PREFIX_BYTES;
         self.metrics.record(Summary::ReadLatency, now_ns.saturating_sub(since_ns));
+        self.sent(bytes);
         self.answered(conn, op_name(op), cxid, zxid, since_ns, now_ns);
+    }
+
+    /// Counts a reply of so many bytes.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.metrics.record_extremes(Summary::ResponseSize, bytes as u64);
+        self.metrics.add(Counter::ResponseBytes, bytes as u64);
     }
 
     pub(super) fn answered(

@@ -15,6 +15,7 @@ use crate::reactor::{Io, monotonic_ns};
 use crate::tree::WARM_PATHS_MAX;
 
 use super::State;
+use super::commits::REPLY_HEADER_BYTES;
 use super::conn::{Conn, Frame, Pending, Phase, split_frame};
 
 /// Bytes of a `RequestHeader`.
@@ -375,6 +376,7 @@ impl State {
             let frame = begin_frame(out);
             ReplyHeader { xid: xid::PING, zxid, err: 0 }.encode(out);
             end_frame(out, frame);
+            self.sent(REPLY_HEADER_BYTES);
         }
         self.answered(conn, "PING", xid::PING, zxid, now_ns, now_ns);
     }

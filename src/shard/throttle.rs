@@ -13,6 +13,7 @@ use crate::protocol::{ErrorCode, OpCode, ReplyHeader, RequestHeader, begin_frame
 use crate::reactor::{ConnId, Io};
 
 use super::State;
+use super::commits::REPLY_HEADER_BYTES;
 use super::conn::{Conn, Pending, Phase, op_name};
 use super::serve::Flow;
 
@@ -199,6 +200,7 @@ impl State {
             let err = ErrorCode::ThrottledOp.code();
             ReplyHeader { xid: cxid, zxid, err }.encode(out);
             end_frame(out, frame);
+            self.sent(REPLY_HEADER_BYTES);
         }
         self.answered(conn, op_name(op), cxid, zxid, since_ns, now_ns);
     }

@@ -1,8 +1,10 @@
 //! The digest of the state, digest version 2 of ZooKeeper (`DigestCalculator`, `AdHash`): the wrapping
 //! sum over all znodes of a CRC32 of path, data and stat. What lies under `/zookeeper/` counts nothing.
 
-use super::version::VersionHead;
+use super::state::State;
+use super::version::{Version, VersionHead};
 use crate::protocol::Zxid;
+use std::ptr::NonNull;
 
 const UNCOUNTED: &[u8] = b"/zookeeper/";
 
@@ -66,6 +68,32 @@ pub(super) fn of_node(
     scratch.extend_from_slice(data.unwrap_or_default());
     scratch.extend_from_slice(&stat);
     i64::from(crc32fast::hash(scratch))
+}
+
+impl State {
+    /// What a znode adds to the digest.
+    fn node_digest(&mut self, path: &str, version: NonNull<Version>, stat: DigestStat) -> i64 {
+        if !self.digest_enabled {
+            return 0;
+        }
+        // SAFETY: the version is linked, or about to be, and this is the writer.
+        let (head, data, crc) =
+            unsafe { (&version.as_ref().head, Version::data(version), Version::crc(version)) };
+        of_node(path.as_bytes(), data, crc, head, stat, &mut self.scratch)
+    }
+
+    pub(super) fn add_digest(&mut self, path: &str, version: NonNull<Version>, stat: DigestStat) {
+        self.digest = self.digest.wrapping_add(self.node_digest(path, version, stat));
+    }
+
+    pub(super) fn subtract_digest(
+        &mut self,
+        path: &str,
+        version: NonNull<Version>,
+        stat: DigestStat,
+    ) {
+        self.digest = self.digest.wrapping_sub(self.node_digest(path, version, stat));
+    }
 }
 
 #[cfg(test)]

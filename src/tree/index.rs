@@ -11,7 +11,10 @@
 //! without end, faster than readers move, must not fill a segment with its lives.
 
 use super::reclaim::Garbage;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use super::segment::{
+    EMPTY, REMOVED, Segment, UNITS_MAX, Words, cells, clear, depth, entry, free_directory,
+    free_segment, new_directory, new_segment, units_for, words,
+};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -19,25 +22,10 @@ const ROOT_BITS: u32 = 6;
 const ROOTS: usize = 1 << ROOT_BITS;
 /// The deepest directory: 2^23 segments in all, about 2.5 thousand million entries.
 const DEPTH_MAX: u32 = 17;
-/// Segments come in units of 512 bytes, and up to eight of them.
-const UNIT_SLOTS: usize = 64;
-const UNITS_MAX: usize = 8;
-/// Pointers are aligned so that a size in units, or a depth, fits below.
-const SEGMENT_ALIGN: usize = 16;
-const DIRECTORY_ALIGN: usize = 32;
-const EMPTY: u64 = 0;
-/// A removed entry; no node has the number `u32::MAX`.
-const REMOVED: u64 = u32::MAX as u64;
 
 /// The segment or the entry has no room; see [`DEPTH_MAX`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct IndexFull;
-
-/// A segment: `units · 64` words, the last of which is the writer's [`Meta`]; `units` sits in the
-/// low bits of the pointer.
-pub(super) type Segment = *mut AtomicU64;
-/// A directory: 2^depth segments; the depth sits in the low bits of the pointer.
-pub(super) type Directory = *mut AtomicPtr<AtomicU64>;
 
 /// The path index. Methods that change it are the writer's alone.
 pub(super) struct Index {
@@ -45,190 +33,9 @@ pub(super) struct Index {
     roots: [AtomicPtr<AtomicPtr<AtomicU64>>; ROOTS],
 }
 
-/// What the writer knows of a segment.
-#[derive(Clone, Copy)]
-struct Meta {
-    /// Slots that are not empty.
-    used: usize,
-    /// Slots that hold an entry.
-    live: usize,
-    /// How many bits behind the root's its entries share.
-    depth: u32,
-}
-
-impl Meta {
-    fn unpack(word: u64) -> Self {
-        let (used, live) = ((word & 0xffff) as usize, (word >> 16 & 0xffff) as usize);
-        Self { used, live, depth: (word >> 32) as u32 }
-    }
-
-    fn pack(self) -> u64 {
-        self.used as u64 | (self.live as u64) << 16 | u64::from(self.depth) << 32
-    }
-}
-
-/// A view of a segment's words.
-#[derive(Clone, Copy)]
-struct Words<'a> {
-    slots: &'a [AtomicU64],
-    meta: &'a AtomicU64,
-}
-
-impl Words<'_> {
-    fn meta(&self) -> Meta {
-        Meta::unpack(self.meta.load(Ordering::Relaxed))
-    }
-
-    fn set_meta(&self, meta: Meta) {
-        self.meta.store(meta.pack(), Ordering::Relaxed);
-    }
-
-    /// Where the probing for `tag` begins. All bits count: the upper ones are the same throughout a
-    /// segment.
-    fn home(&self, tag: u32) -> usize {
-        let mixed = u64::from(tag.wrapping_mul(0x9e37_79b1));
-        ((mixed * self.slots.len() as u64) >> 32) as usize
-    }
-
-    fn after(&self, slot: usize) -> usize {
-        if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
-    }
-
-    fn before(&self, slot: usize) -> usize {
-        if slot == 0 { self.slots.len() - 1 } else { slot - 1 }
-    }
-
-    /// Used slots from which on the segment has to grow.
-    fn used_max(&self) -> usize {
-        self.slots.len() * 27 / 32
-    }
-
-    fn put(&self, tag: u32, node: u32) {
-        let mut slot = self.home(tag);
-        let mut meta = self.meta();
-        loop {
-            let word = self.slots[slot].load(Ordering::Relaxed);
-            if word == EMPTY || word == REMOVED {
-                // Release: whoever finds the entry sees the node.
-                self.slots[slot].store(entry(tag, node), Ordering::Release);
-                meta.used += usize::from(word == EMPTY);
-                meta.live += 1;
-                return self.set_meta(meta);
-            }
-            slot = self.after(slot);
-        }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = u64> {
-        let words = self.slots.iter().map(|slot| slot.load(Ordering::Relaxed));
-        words.filter(|&word| word != EMPTY && word != REMOVED)
-    }
-}
-
-fn entry(tag: u32, node: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(node)
-}
-
-fn low_bits<T>(pointer: *mut T, align: usize) -> usize {
-    pointer.addr() & (align - 1)
-}
-
-fn units(segment: Segment) -> usize {
-    low_bits(segment, SEGMENT_ALIGN)
-}
-
-fn depth(directory: Directory) -> u32 {
-    low_bits(directory, DIRECTORY_ALIGN) as u32
-}
-
-/// Asks for no alignment: see the layout of versions.
-fn segment_layout(units: usize) -> Layout {
-    // Never fails: at most UNITS_MAX units.
-    Layout::from_size_align(units * UNIT_SLOTS * 8, 1)
-        .unwrap_or_else(|_| unreachable!("{units} units of a segment"))
-}
-
-fn directory_layout(depth: u32) -> Layout {
-    // Never fails: at most 2^DEPTH_MAX cells. A power of two, which allocators align by itself.
-    Layout::from_size_align(DIRECTORY_ALIGN.max(8 << depth), DIRECTORY_ALIGN)
-        .unwrap_or_else(|_| unreachable!("a directory of depth {depth}"))
-}
-
-fn allocate_zeroed(layout: Layout) -> *mut u8 {
-    // SAFETY: the layout has a size.
-    let memory = unsafe { alloc_zeroed(layout) };
-    if memory.is_null() {
-        handle_alloc_error(layout);
-    }
-    memory
-}
-
-fn new_segment(units: usize, depth: u32) -> Segment {
-    let segment = allocate_zeroed(segment_layout(units)).cast::<AtomicU64>();
-    assert!(low_bits(segment, SEGMENT_ALIGN) == 0, "the allocator aligns large blocks to 16");
-    let segment = segment.map_addr(|a| a | units);
-    // SAFETY: just made, of that many units.
-    unsafe { words(segment) }.set_meta(Meta { used: 0, live: 0, depth });
-    segment
-}
-
-fn new_directory(depth: u32) -> Directory {
-    let directory = allocate_zeroed(directory_layout(depth)).cast::<AtomicPtr<AtomicU64>>();
-    directory.map_addr(|a| a | depth as usize)
-}
-
-/// # Safety
-/// `segment` is a live one, not null, and stays live for `'a`.
-unsafe fn words<'a>(segment: Segment) -> Words<'a> {
-    let count = units(segment) * UNIT_SLOTS;
-    let first = segment.map_addr(|a| a & !(SEGMENT_ALIGN - 1));
-    // SAFETY: the caller's; the pointer says how many words there are.
-    let all = unsafe { std::slice::from_raw_parts(first.cast_const(), count) };
-    Words { slots: &all[..count - 1], meta: &all[count - 1] }
-}
-
-/// # Safety
-/// `directory` is a live one and stays live for `'a`.
-unsafe fn cells<'a>(directory: Directory) -> &'a [AtomicPtr<AtomicU64>] {
-    let first = directory.map_addr(|a| a & !(DIRECTORY_ALIGN - 1));
-    // SAFETY: the caller's; the pointer says how many cells there are.
-    unsafe { std::slice::from_raw_parts(first.cast_const(), 1 << depth(directory)) }
-}
-
-/// What a segment takes of memory, in bytes.
-pub(super) fn segment_bytes(segment: Segment) -> usize {
-    segment_layout(units(segment)).size()
-}
-
-/// What a directory takes of memory, in bytes.
-pub(super) fn directory_bytes(directory: Directory) -> usize {
-    directory_layout(depth(directory)).size()
-}
-
-/// # Safety
-/// Nobody holds or can reach `segment` any more.
-pub(super) unsafe fn free_segment(segment: Segment) {
-    let first = segment.map_addr(|a| a & !(SEGMENT_ALIGN - 1));
-    // SAFETY: the caller's; made by `new_segment` with the same layout.
-    unsafe { dealloc(first.cast(), segment_layout(units(segment))) };
-}
-
-/// # Safety
-/// Nobody holds or can reach `directory` any more; its segments live on.
-pub(super) unsafe fn free_directory(directory: Directory) {
-    let first = directory.map_addr(|a| a & !(DIRECTORY_ALIGN - 1));
-    // SAFETY: the caller's; made by `new_directory` with the same layout.
-    unsafe { dealloc(first.cast(), directory_layout(depth(directory))) };
-}
-
 /// The cell of `tag` in a directory of 2^`depth` cells: the bits behind the root's.
 fn cell_of(tag: u32, depth: u32) -> usize {
     (u64::from(tag << ROOT_BITS) >> (32 - depth)) as usize
-}
-
-/// The units for `live` entries that leave room to grow.
-fn units_for(live: usize) -> usize {
-    (live * 100 / 72 + 1).div_ceil(UNIT_SLOTS)
 }
 
 impl Index {
@@ -423,26 +230,6 @@ impl Index {
     }
 }
 
-/// Marks a slot as removed, or empties it and the marks before it when nothing lies behind: then no
-/// probing has a reason to pass through here.
-fn clear(words: Words<'_>, slot: usize) {
-    let mut meta = words.meta();
-    meta.live -= 1;
-    if words.slots[words.after(slot)].load(Ordering::Relaxed) != EMPTY {
-        words.slots[slot].store(REMOVED, Ordering::Release);
-        return words.set_meta(meta);
-    }
-    let mut slot = slot;
-    loop {
-        words.slots[slot].store(EMPTY, Ordering::Release);
-        meta.used -= 1;
-        slot = words.before(slot);
-        if words.slots[slot].load(Ordering::Relaxed) != REMOVED {
-            return words.set_meta(meta);
-        }
-    }
-}
-
 impl Drop for Index {
     fn drop(&mut self) {
         for root in &self.roots {
@@ -508,6 +295,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment::units;
     use super::*;
     use std::collections::{HashMap, HashSet};
 

@@ -26,6 +26,7 @@ mod queue;
 mod quota;
 mod reader;
 mod reclaim;
+mod segment;
 mod sessions;
 mod slab;
 mod slots;

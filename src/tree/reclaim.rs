@@ -6,8 +6,8 @@
 //! pin is set aside with it, and looked at again when the pin goes; everything else passes it by, so a
 //! pin of minutes costs at most one old version a node.
 
-use super::index::{self, Directory, Segment};
 use super::queue::BlockQueue;
+use super::segment::{self, Directory, Segment};
 use super::slab::NIL;
 use super::slots::Slots;
 use super::state::State;
@@ -47,8 +47,8 @@ impl Garbage {
                 Garbage::Children(_) => size_of::<ChildrenVersion>(),
                 Garbage::Node(index) => tree.nodes.get(index).bytes(),
                 Garbage::Session(_) => sessions::SLOT_BYTES,
-                Garbage::Segment(segment) => index::segment_bytes(segment),
-                Garbage::Directory(directory) => index::directory_bytes(directory),
+                Garbage::Segment(segment) => segment::segment_bytes(segment),
+                Garbage::Directory(directory) => segment::directory_bytes(directory),
                 Garbage::Acl(_, list) => list.as_ref().capacity() * size_of::<Acl>(),
             }
         };
@@ -65,8 +65,8 @@ impl Garbage {
             match self {
                 Garbage::Version(version) => Version::free(version),
                 Garbage::Children(version) => ChildrenVersion::free(version),
-                Garbage::Segment(segment) => index::free_segment(segment),
-                Garbage::Directory(directory) => index::free_directory(directory),
+                Garbage::Segment(segment) => segment::free_segment(segment),
+                Garbage::Directory(directory) => segment::free_directory(directory),
                 Garbage::Acl(_, list) => drop(Box::from_raw(list.as_ptr())),
                 Garbage::Node(_) | Garbage::Session(_) => {}
             }

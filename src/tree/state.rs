@@ -124,30 +124,6 @@ impl State {
         self.changes.push_back(Change { zxid, digest_before, what });
     }
 
-    /// What a znode adds to the digest.
-    fn node_digest(&mut self, path: &str, version: NonNull<Version>, stat: DigestStat) -> i64 {
-        if !self.digest_enabled {
-            return 0;
-        }
-        // SAFETY: the version is linked, or about to be, and this is the writer.
-        let (head, data, crc) =
-            unsafe { (&version.as_ref().head, Version::data(version), Version::crc(version)) };
-        digest::of_node(path.as_bytes(), data, crc, head, stat, &mut self.scratch)
-    }
-
-    pub(super) fn add_digest(&mut self, path: &str, version: NonNull<Version>, stat: DigestStat) {
-        self.digest = self.digest.wrapping_add(self.node_digest(path, version, stat));
-    }
-
-    pub(super) fn subtract_digest(
-        &mut self,
-        path: &str,
-        version: NonNull<Version>,
-        stat: DigestStat,
-    ) {
-        self.digest = self.digest.wrapping_sub(self.node_digest(path, version, stat));
-    }
-
     /// Makes a version, with a reference to its ACL.
     pub(super) fn allocate_version(
         &mut self,

@@ -770,10 +770,30 @@ def words():
     ]
 
 
-PROFILES = {enforcing: ("enforced",), reaping: ("timed",), expiring: ("timed",), restarting: ("restarts",)}
+def digests():
+    """The digests that the word hash shows, across a restart."""
+    made = [create(f"/d{i}", "x" * i) for i in range(40)]
+    return [
+        opened(0),
+        send(0, *made, create("/d1/e", flags=1), create("/d2/s", flags=2), create("/null", None)),
+        {"do": "digests"},
+        send(0, *[set_data(f"/d{i}", "longer data") for i in range(20)], *[delete(f"/d{i}") for i in range(20, 40)]),
+        send(0, set_data("/", "root"), set_acl("/d3", generator.WORLD), multi(set_data("/d4"), check("/d4", 9)), delete("/d2")),
+        {"do": "digests"},
+        {"do": "restart", "how": "kill"},
+        opened(0, how="attach", label="S0"),
+        send(0, create("/after"), delete("/d1/e")),
+        {"do": "digests"},
+        send(0, CLOSE),
+        {"do": "digests"},
+    ]
+
+
+PROFILES = {digests: ("restarts",), enforcing: ("enforced",), reaping: ("timed",), expiring: ("timed",), restarting: ("restarts",)}
 SUBJECTS = (
     enforcing,
     words,
+    digests,
     reaping,
     expiring,
     restarting,

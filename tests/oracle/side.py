@@ -8,6 +8,7 @@ import select
 import socket
 import time
 
+import digest
 import jute
 import servers
 import words
@@ -222,7 +223,7 @@ class Side:
             connection.send(bytes.fromhex(step["hex"]))
             if step.get("eof"):
                 connection.socket.shutdown(socket.SHUT_WR)
-        elif kind not in ("restart", "gone", "word"):
+        elif kind not in ("restart", "gone", "word", "digests"):
             raise ValueError(f"step of kind {kind!r}")
 
     def finish(self, step):
@@ -250,6 +251,8 @@ class Side:
         if kind == "word":
             answer = servers.four_letter_word(*self.address, step["word"])
             outcome.append({"word": words.comparable(step["word"], answer, self)})
+        if kind == "digests":
+            outcome.append({"digests": self._digests()})
         if kind == "gone":
             outcome.append({"gone": self._wait_until_gone(step["path"])})
         patience_s = 0.3 if "password" in step else 5.0  # with a wrong password only Apache closes it
@@ -283,6 +286,29 @@ class Side:
             return False
         finally:
             asker.close()
+
+    def _digests(self):
+        """Whether `hash` shows the digest of the state at every 128th zxid: the last is computed anew from all nodes.
+
+        Spends 128 zxids, wherever the next such zxid lies."""
+        ahead = -self.last_zxid % 128
+        self.spend(ahead)
+        lines = servers.four_letter_word(*self.address, "hash").splitlines()
+        shown = [(int(zxid, 16), int(digest)) for zxid, digest in (line.split(": ") for line in lines)]
+        asker = Connection(self.address)
+        asker.send(jute.encode_connect(0, SESSION_TIMEOUT_MS, *self.watchman, False))
+        if not jute.decode_connect(asker.next() or b"").get("session"):
+            return "the session that looks is gone"
+        self.call(asker, {"name": "auth", "scheme": "digest", "auth": "super:test"})
+        computed = digest.of_tree(lambda request: self.call(asker, request))
+        asker.close()
+        newest = self.last_zxid
+        self.spend(128 - ahead)
+        zxids = [zxid for zxid, _ in shown]
+        return {
+            "every 128th": zxids == [128 * at for at in range(newest // 128 - len(zxids) + 1, newest // 128 + 1)],
+            "last": "as computed" if shown and shown[-1] == (newest, computed) else [shown[-1:], newest, computed],
+        }
 
     def spend(self, zxids):
         """Spends zxids without changing anything: empty transactions."""

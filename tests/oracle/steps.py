@@ -11,6 +11,7 @@ A step is a dict:
     {"do": "restart", "how": "stop" | "kill"}        both servers end and start on their data
     {"do": "gone", "path": "..."}                    waits until a node is gone by itself
     {"do": "word", "word": "mntr"}                   a four-letter word
+    {"do": "digests"}                                the word hash, its last digest computed anew; spends 128 zxids
 with "closes": true where ZooKeeper closes the connection, and "ends": [slots] for other connections that it closes.
 
 The generator keeps a rough idea of the tree, so that most requests mean something; it need not be right.

@@ -29,7 +29,7 @@ pub fn monitor(facts: &MonitorFacts, reading: &Reading) -> Vec<(String, Value)> 
     list.int("max_latency", latency.max() / 1_000_000);
     list.int("min_latency", latency.min() / 1_000_000);
     list.int("uptime", reading.uptime.as_millis() as u64);
-    for &gauge in Gauge::ALL.iter().filter(|one| one.is_written()) {
+    for &gauge in Gauge::ALL {
         list.push(gauge.name(), Value::Int(reading.gauge(gauge)));
     }
     // Facts of ZooKeeper that are always the same here: no local sessions, no TLS.
@@ -44,13 +44,11 @@ pub fn monitor(facts: &MonitorFacts, reading: &Reading) -> Vec<(String, Value)> 
         list.int("max_file_descriptor_count", max);
     }
     list.push("connection_drop_probability", Value::Real(facts.connection_drop_probability));
-    if Summary::ResponseSize.is_written() {
-        list.response_size(reading.summary(Summary::ResponseSize));
-    }
-    for &counter in Counter::ALL.iter().filter(|one| one.is_written()) {
+    list.response_size(reading.summary(Summary::ResponseSize));
+    for &counter in Counter::ALL {
         list.int(counter.name(), reading.counter(counter));
     }
-    let shown = |one: &&Summary| one.is_written() && **one != Summary::ResponseSize;
+    let shown = |one: &&Summary| **one != Summary::ResponseSize;
     for &summary in Summary::ALL.iter().filter(shown) {
         list.summary(summary, reading.summary(summary));
     }

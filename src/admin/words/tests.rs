@@ -299,8 +299,7 @@ fn mntr_lists_every_metric_once_under_zookeepers_names() {
         assert!(lines.contains(&line), "{line} is missing in\n{text}");
     }
     for one in Counter::ALL {
-        let printed = text.contains(&format!("zk_{}\t", one.name()));
-        assert_eq!(printed, one.is_written(), "{}", one.name());
+        assert!(text.contains(&format!("zk_{}\t", one.name())), "{}", one.name());
     }
     let mut names: Vec<&str> = lines.iter().map(|l| l.split('\t').next().unwrap()).collect();
     let all = names.len();

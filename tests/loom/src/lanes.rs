@@ -1,16 +1,16 @@
 //! The files of `src/lanes` that synchronise threads.
 
+#[path = "../../../src/lanes/bell.rs"]
+mod bell;
 #[path = "../../../src/lanes/commit.rs"]
 mod commit;
-#[path = "../../../src/lanes/parked.rs"]
-mod parked;
 #[path = "../../../src/lanes/spsc.rs"]
 mod spsc;
 #[path = "../../../src/lanes/sync.rs"]
 mod sync;
 
+pub use bell::Bell;
 pub use commit::{CommitBatch, CommitRx, CommitTx, commit_ring};
-pub use parked::{Bell, Parked};
 pub use spsc::{LaneRx, LaneTx, lane};
 
 fn recycle(bytes: &mut Vec<u8>) {
