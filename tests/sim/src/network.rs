@@ -1,0 +1,270 @@
+//! Connections between servers as TCP gives them: bytes of one direction stay in order, a connection may
+//! drop with messages in flight, and each end learns of that in its own time or not at all.
+//!
+//! A link (an ordered pair of servers) may be blocked: what is sent over it is held until it is not, and
+//! nobody can connect across a pair of which one direction is blocked. So a partition is a set of blocked
+//! links, and an asymmetric one blocks one direction only.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::check::ServerId;
+use crate::random::Random;
+use crate::time::Micros;
+
+/// Which port a connection was made to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Port {
+    /// Votes.
+    Election,
+    /// Learner to leader.
+    Quorum,
+}
+
+/// A connection's number; never used twice.
+pub type ConnId = u64;
+
+/// One of a connection's ends: 0 dialled, 1 accepted.
+pub type End = usize;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Conn<M> {
+    /// To which port.
+    pub port: Port,
+    /// Who dialled, and who accepted.
+    pub servers: [ServerId; 2],
+    /// Whether each end still has it open.
+    pub open: [bool; 2],
+    /// When the last thing sent by each end arrives.
+    last_at: [Micros; 2],
+    /// What arrived at a blocked link, by sending end.
+    held: [VecDeque<Packet<M>>; 2],
+    /// Broken: no message gets through any more.
+    broken: bool,
+}
+
+/// What became of something that arrived.
+#[derive(Debug)]
+pub enum Arrival<M> {
+    /// It is handed to this server.
+    Deliver(ServerId, Packet<M>),
+    /// It waits for its link, or nobody will ever see it.
+    Nothing,
+    /// This server has no such connection any more, and says so if it runs: see [`Network::reset`].
+    Refused(ServerId),
+}
+
+/// What travels.
+#[derive(Clone, Debug)]
+pub enum Packet<M> {
+    /// A message.
+    Message(M),
+    /// The other end has closed.
+    Closed,
+}
+
+/// Something that is under way: put it into the queue and hand it back when it is due.
+#[derive(Debug)]
+pub struct Transit<M> {
+    /// When it arrives.
+    pub at: Micros,
+    /// The connection.
+    pub conn: ConnId,
+    /// The end that sent it.
+    pub from: End,
+    /// What it is.
+    pub packet: Packet<M>,
+}
+
+/// How the network behaves.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// The least time a message takes.
+    pub delay_min_us: Micros,
+    /// What is added on average.
+    pub delay_spread_us: Micros,
+    /// How many of a thousand messages are late by `delay_slow_us` on average.
+    pub slow_per_mille: u64,
+    /// How late.
+    pub delay_slow_us: Micros,
+}
+
+/// All connections.
+pub struct Network<M> {
+    options: NetworkOptions,
+    random: Random,
+    conns: Vec<Option<Conn<M>>>,
+    blocked: BTreeSet<(ServerId, ServerId)>,
+}
+
+impl<M> Network<M> {
+    /// A network without connections.
+    pub fn new(options: NetworkOptions, random: Random) -> Network<M> {
+        Network { options, random, conns: Vec::new(), blocked: BTreeSet::new() }
+    }
+
+    /// How long the next message takes.
+    pub fn delay(&mut self) -> Micros {
+        let slow = self.random.chance(self.options.slow_per_mille);
+        let late = if slow { self.random.spread(self.options.delay_slow_us) } else { 0 };
+        self.options.delay_min_us + self.random.spread(self.options.delay_spread_us) + late
+    }
+
+    /// Whether nothing gets from one server to the other.
+    pub fn is_blocked(&self, from: ServerId, to: ServerId) -> bool {
+        self.blocked.contains(&(from, to))
+    }
+
+    /// Whether a connection can be made between two servers: both directions are needed for that.
+    pub fn can_connect(&self, a: ServerId, b: ServerId) -> bool {
+        !self.is_blocked(a, b) && !self.is_blocked(b, a)
+    }
+
+    /// A connection was made.
+    pub fn connect(&mut self, port: Port, from: ServerId, to: ServerId, now: Micros) -> ConnId {
+        self.conns.push(Some(Conn {
+            port,
+            servers: [from, to],
+            open: [true, true],
+            last_at: [now, now],
+            held: [VecDeque::new(), VecDeque::new()],
+            broken: false,
+        }));
+        self.conns.len() as u64 - 1
+    }
+
+    /// A connection that at least one end has open.
+    pub fn conn(&self, id: ConnId) -> Option<&Conn<M>> {
+        self.conns.get(id as usize)?.as_ref()
+    }
+
+    /// Sends from an end that has the connection open.
+    pub fn send(&mut self, id: ConnId, from: End, message: M, now: Micros) -> Option<Transit<M>> {
+        self.conn(id).filter(|conn| conn.open[from])?;
+        Some(self.transit(id, from, Packet::Message(message), now))
+    }
+
+    fn transit(&mut self, id: ConnId, from: End, packet: Packet<M>, now: Micros) -> Transit<M> {
+        let delay = self.delay();
+        let last_at = match self.conns.get_mut(id as usize) {
+            Some(Some(conn)) => &mut conn.last_at[from],
+            _ => &mut 0,
+        };
+        *last_at = (*last_at).max(now + delay);
+        Transit { at: *last_at, conn: id, from, packet }
+    }
+
+    /// An end closes; the other learns of it behind what was sent before.
+    pub fn close(&mut self, id: ConnId, end: End, now: Micros) -> Option<Transit<M>> {
+        let conn = self.conns.get_mut(id as usize)?.as_mut()?;
+        if !std::mem::replace(&mut conn.open[end], false) {
+            return None;
+        }
+        if !conn.open[1 - end] {
+            self.conns[id as usize] = None;
+            return None;
+        }
+        Some(self.transit(id, end, Packet::Closed, now))
+    }
+
+    /// The connection is gone for both: what is in flight is lost, and each end is told in its own time,
+    /// if `told` says so.
+    pub fn drop_conn(&mut self, id: ConnId, told: [bool; 2], now: Micros) -> Vec<Transit<M>> {
+        let Some(conn) = self.conns.get_mut(id as usize).and_then(Option::as_mut) else {
+            return Vec::new();
+        };
+        conn.held = [VecDeque::new(), VecDeque::new()];
+        conn.broken = true;
+        let open = conn.open;
+        let mut transits = Vec::new();
+        for end in [0, 1] {
+            if open[end] && told[end] {
+                transits.push(self.transit(id, 1 - end, Packet::Closed, now));
+            }
+        }
+        transits
+    }
+
+    /// A server has lost power: its ends are gone and nobody is told.
+    pub fn vanish(&mut self, id: ConnId, end: End) {
+        let Some(slot) = self.conns.get_mut(id as usize) else { return };
+        if let Some(conn) = slot {
+            conn.open[end] = false;
+            if conn.open == [false, false] {
+                *slot = None;
+            }
+        }
+    }
+
+    /// The end `from` sent to a server that does not know the connection: it is told so.
+    pub fn reset(&mut self, id: ConnId, from: End, now: Micros) -> Option<Transit<M>> {
+        self.conn(id).filter(|conn| conn.open[from])?;
+        Some(self.transit(id, 1 - from, Packet::Closed, now))
+    }
+
+    /// Something has arrived.
+    pub fn arrive(&mut self, id: ConnId, from: End, packet: Packet<M>) -> Arrival<M> {
+        let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return Arrival::Nothing };
+        if self.blocked.contains(&(conn.servers[from], conn.servers[1 - from])) {
+            conn.held[from].push_back(packet);
+            return Arrival::Nothing;
+        }
+        let to = conn.servers[1 - from];
+        let is_message = matches!(packet, Packet::Message(_));
+        if conn.broken && is_message {
+            return Arrival::Nothing;
+        }
+        if !conn.open[1 - from] {
+            return if is_message { Arrival::Refused(to) } else { Arrival::Nothing };
+        }
+        if !is_message {
+            conn.open[1 - from] = false;
+            if !conn.open[from] {
+                self.conns[id as usize] = None;
+            }
+        }
+        Arrival::Deliver(to, packet)
+    }
+
+    /// Blocks one direction.
+    pub fn block(&mut self, from: ServerId, to: ServerId) {
+        self.blocked.insert((from, to));
+    }
+
+    /// Unblocks one direction; what was held goes on its way.
+    pub fn unblock(&mut self, from: ServerId, to: ServerId, now: Micros) -> Vec<Transit<M>> {
+        self.blocked.remove(&(from, to));
+        let mut released = Vec::new();
+        for id in 0..self.conns.len() {
+            for end in [0, 1] {
+                let Some(conn) = &mut self.conns[id] else { continue };
+                if (conn.servers[end], conn.servers[1 - end]) == (from, to) {
+                    for packet in std::mem::take(&mut conn.held[end]) {
+                        released.push(self.transit(id as u64, end, packet, now));
+                    }
+                }
+            }
+        }
+        released
+    }
+
+    /// Unblocks everything.
+    pub fn heal(&mut self, now: Micros) -> Vec<Transit<M>> {
+        let blocked: Vec<_> = self.blocked.iter().copied().collect();
+        blocked.into_iter().flat_map(|(from, to)| self.unblock(from, to, now)).collect()
+    }
+
+    /// Connections that a server has an end of, open or not.
+    pub fn conns_of(&self, server: ServerId) -> Vec<(ConnId, End)> {
+        let mut found = Vec::new();
+        for (id, conn) in self.conns.iter().enumerate() {
+            let Some(conn) = conn else { continue };
+            for end in [0, 1] {
+                if conn.servers[end] == server && conn.open[end] {
+                    found.push((id as u64, end));
+                }
+            }
+        }
+        found
+    }
+}
