@@ -2,9 +2,19 @@
 //! disks. Everything that happens follows from a seed, so that any failure can be replayed.
 
 pub mod check;
+pub mod client;
+pub mod config;
+pub mod context;
 pub mod disk;
 pub mod network;
+pub mod plan;
 pub mod random;
+pub mod report;
+pub mod run;
+pub mod server;
 pub mod shrink;
 pub mod store;
 pub mod time;
+pub mod trace;
+pub mod wire;
+pub mod world;

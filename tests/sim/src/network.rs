@@ -138,10 +138,18 @@ impl<M> Network<M> {
         self.conns.get(id as usize)?.as_ref()
     }
 
-    /// Sends from an end that has the connection open.
-    pub fn send(&mut self, id: ConnId, from: End, message: M, now: Micros) -> Option<Transit<M>> {
+    /// Sends from an end that has the connection open; on average `late` later than usual.
+    pub fn send(
+        &mut self,
+        id: ConnId,
+        from: End,
+        message: M,
+        now: Micros,
+        late: Micros,
+    ) -> Option<Transit<M>> {
         self.conn(id).filter(|conn| conn.open[from])?;
-        Some(self.transit(id, from, Packet::Message(message), now))
+        let late = if late > 0 { self.random.spread(late) } else { 0 };
+        Some(self.transit(id, from, Packet::Message(message), now + late))
     }
 
     fn transit(&mut self, id: ConnId, from: End, packet: Packet<M>, now: Micros) -> Transit<M> {

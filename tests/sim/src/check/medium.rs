@@ -22,6 +22,11 @@ pub struct Medium {
 }
 
 impl Medium {
+    /// A medium that has a snapshot and no log behind it.
+    pub fn behind(base: Zxid) -> Medium {
+        Medium { base, ..Medium::default() }
+    }
+
     /// A log write was handed to the disk.
     pub fn submitted(&mut self, write: u64, marks: &[Mark]) {
         self.logged.extend_from_slice(marks);
@@ -43,11 +48,6 @@ impl Medium {
         self.logged.retain(|(z, _)| *z <= zxid);
         self.durable = self.logged.len();
         self.writes.clear();
-    }
-
-    /// The log was restarted behind a snapshot of `zxid`, durably.
-    pub fn restarted(&mut self, zxid: Zxid) {
-        *self = Medium { base: zxid, ..Medium::default() };
     }
 
     /// A start found this in the log behind the snapshot of `base`. Says what is wrong with it.

@@ -9,7 +9,7 @@ pub type ServerId = i64;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Membership {
     /// Voters, with group and weight. Without groups all are in group 0 with weight 1.
-    pub voters: BTreeMap<ServerId, (u32, u64)>,
+    pub voters: BTreeMap<ServerId, (i64, u64)>,
 }
 
 impl Membership {
@@ -21,7 +21,7 @@ impl Membership {
     /// Whether those for whom `has` holds are a quorum: more than half of the weight in more than half
     /// of the groups that have any.
     pub fn is_quorum(&self, has: impl Fn(ServerId) -> bool) -> bool {
-        let mut groups: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut groups: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
         for (&id, &(group, weight)) in &self.voters {
             let sums = groups.entry(group).or_default();
             sums.0 += weight;

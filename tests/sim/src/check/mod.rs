@@ -10,9 +10,12 @@ mod membership;
 pub use medium::{Mark, Medium};
 pub use membership::{Membership, ServerId};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringkeeper::protocol::Zxid;
+use ringkeeper::zab::{EnsembleConfig, counter_of, epoch_of};
+
+use crate::config;
 
 /// Something that must never happen has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,10 @@ pub enum Rule {
     Liveness,
     /// A quorum that can talk makes progress.
     Progress,
+    /// The driver was asked for something that cannot be.
+    Driver,
+    /// One correct core accuses another.
+    Breach,
     /// An assertion of the code under test, or an error that it must not come to.
     Panic,
 }
@@ -91,10 +98,18 @@ enum Position {
 }
 
 struct Server {
-    medium: Medium,
+    /// By the number of the state on the disk.
+    media: BTreeMap<u64, Medium>,
+    in_force: u64,
     position: Position,
     accepted_epoch: i64,
     current_epoch: i64,
+}
+
+impl Server {
+    fn holds(&self, mark: Mark) -> bool {
+        self.media.get(&self.in_force).is_some_and(|medium| medium.holds(mark))
+    }
 }
 
 /// Everything that is checked at every step.
@@ -108,41 +123,57 @@ pub struct Checker {
     servers: BTreeMap<ServerId, Server>,
     /// The members from an index of the history on.
     memberships: Vec<(usize, Membership)>,
+    members: BTreeSet<ServerId>,
+    /// Proposed since the last established leader began, and not committed.
+    proposed: Vec<Membership>,
     /// The last cxid of each session.
     sessions: BTreeMap<i64, i32>,
-}
-
-/// The epoch of a zxid.
-pub fn epoch_of(zxid: Zxid) -> i64 {
-    zxid >> 32
+    open_sessions: BTreeSet<i64>,
+    /// How much of the history somebody has applied.
+    described: usize,
+    /// The counter that an epoch begins with.
+    first_counter: i64,
 }
 
 impl Checker {
     /// A history that begins behind `base`, with those members.
-    pub fn new(base: (Zxid, i64), membership: Membership) -> Checker {
+    pub fn new(base: (Zxid, i64), config: &EnsembleConfig, first_counter: i64) -> Checker {
         Checker {
             history: Vec::new(),
             base,
             leaders: BTreeMap::new(),
             servers: BTreeMap::new(),
-            memberships: vec![(0, membership)],
+            memberships: vec![(0, config::membership(config))],
+            members: config.servers.iter().map(|server| server.sid).collect(),
+            proposed: Vec::new(),
             sessions: BTreeMap::new(),
+            open_sessions: BTreeSet::new(),
+            described: 0,
+            first_counter,
         }
     }
 
     fn server(&mut self, id: ServerId) -> &mut Server {
         let base = self.base.0;
         self.servers.entry(id).or_insert_with(|| Server {
-            medium: Medium { base, ..Medium::default() },
+            media: [(0, Medium::behind(base))].into(),
+            in_force: 0,
             position: Position::Down,
             accepted_epoch: 0,
             current_epoch: 0,
         })
     }
 
-    /// What a server has on its medium.
-    pub fn medium(&mut self, id: ServerId) -> &mut Medium {
-        &mut self.server(id).medium
+    /// What a server has on its medium as the state of that number.
+    pub fn medium(&mut self, id: ServerId, number: u64) -> &mut Medium {
+        self.server(id).media.entry(number).or_default()
+    }
+
+    /// A server has put the state of that number in force, durably.
+    pub fn in_force(&mut self, id: ServerId, number: u64) {
+        let server = self.server(id);
+        server.in_force = number;
+        server.media.retain(|n, _| *n == number);
     }
 
     /// How many transactions have been committed.
@@ -165,6 +196,26 @@ impl Checker {
         &self.memberships.last().expect("there are members from the beginning").1
     }
 
+    /// All servers of the configuration in force, voters or not.
+    pub fn members(&self) -> &BTreeSet<ServerId> {
+        &self.members
+    }
+
+    /// Whether these are a quorum of the configuration in force and of any that is on some medium.
+    pub fn is_quorum_of_all(&self, has: impl Fn(ServerId) -> bool) -> bool {
+        self.membership().is_quorum(&has) && self.proposed.iter().all(|p| p.is_quorum(&has))
+    }
+
+    /// Whether a configuration has been proposed whose fate is open.
+    pub fn reconfiguring(&self) -> bool {
+        !self.proposed.is_empty()
+    }
+
+    /// A configuration is proposed.
+    pub fn proposes(&mut self, config: &EnsembleConfig) {
+        self.proposed.push(config::membership(config));
+    }
+
     fn membership_at(&self, index: usize) -> &Membership {
         let at = self.memberships.iter().rposition(|(from, _)| *from <= index).unwrap_or(0);
         &self.memberships[at].1
@@ -175,17 +226,25 @@ impl Checker {
         if zxid == self.base.0 {
             return Some(0);
         }
+        // What an established leader publishes without a transaction.
+        if counter_of(zxid) == 0 && self.leaders.contains_key(&epoch_of(zxid)) {
+            return Some(self.history.partition_point(|c| c.mark.0 < zxid));
+        }
         self.history.binary_search_by_key(&zxid, |c| c.mark.0).ok().map(|at| at + 1)
     }
 
-    /// A process has started from its disk: a snapshot of `base` and this log behind it.
-    pub fn started(&mut self, id: ServerId, base: Zxid, found: &[Mark], lost: bool) -> Check {
+    /// A process has started from the state of that number: a snapshot of `base` and this log behind it.
+    pub fn started(&mut self, id: ServerId, number: u64, base: Zxid, found: &[Mark]) -> Check {
         let server = self.server(id);
-        if lost {
-            server.medium.replaced(base, found);
-        } else if let Err(why) = server.medium.recovered(base, found) {
+        // It may have been put in force by a process that died before it could say so.
+        if number < server.in_force {
+            return broken(Rule::DurableLog, format!("server {id} is back at its state {number}"));
+        }
+        let medium = server.media.entry(number).or_default();
+        if let Err(why) = medium.recovered(base, found) {
             return broken(Rule::DurableLog, format!("server {id}: {why}"));
         }
+        self.in_force(id, number);
         Ok(())
     }
 
@@ -210,7 +269,8 @@ impl Checker {
     /// A disk is replaced by an empty one.
     pub fn wiped(&mut self, id: ServerId) {
         let server = self.server(id);
-        server.medium = Medium::default();
+        server.media = [(0, Medium::default())].into();
+        server.in_force = 0;
         server.accepted_epoch = 0;
         server.current_epoch = 0;
     }
@@ -266,7 +326,10 @@ impl Checker {
             );
             return broken(Rule::OneOrder, detail);
         }
-        (expected.session, expected.cxid) = (transaction.session, transaction.cxid);
+        if expected.digest.is_none() {
+            (expected.session, expected.cxid) = (transaction.session, transaction.cxid);
+            self.first_applied(index, transaction)?;
+        }
         self.server(id).position = Position::At(index + 1);
         self.check_digest(id, mark.0, index + 1, digest)
     }
@@ -281,10 +344,10 @@ impl Checker {
                 format!("server {id} commits 0x{zxid:x} when epoch {epoch} is established");
             return broken(Rule::PrimaryIntegrity, detail);
         }
-        let holds =
-            |server: ServerId| self.servers.get(&server).is_some_and(|s| s.medium.holds(mark));
+        let holds = |server: ServerId| self.servers.get(&server).is_some_and(|s| s.holds(mark));
         let mut enough = self.membership_at(index).is_quorum(holds);
-        if let Some(next) = &transaction.membership {
+        let next = transaction.config.as_ref().map(config::membership);
+        if let Some(next) = &next {
             enough &= next.is_quorum(holds);
         }
         if !enough {
@@ -296,21 +359,47 @@ impl Checker {
             );
             return broken(Rule::OnlyCommitted, detail);
         }
-        if transaction.cxid != 0 {
-            let last = self.sessions.entry(transaction.session).or_insert(0);
-            if transaction.cxid <= *last {
-                let (session, cxid, last) = (transaction.session, transaction.cxid, *last);
-                let detail = format!(
-                    "0x{:x}: session {session:x} request {cxid} behind request {last}",
-                    mark.0
-                );
+        self.push(mark);
+        if let Some(next) = next {
+            self.memberships.push((index + 1, next));
+        }
+        Ok(())
+    }
+
+    /// What is known of a transaction only when somebody applies it; in the order of the history.
+    fn first_applied(&mut self, index: usize, transaction: &Applied) -> Check {
+        let Applied { mark: (zxid, _), session, cxid, .. } = *transaction;
+        if index != self.described {
+            return broken(Rule::Panic, format!("0x{zxid:x} is first applied out of order"));
+        }
+        self.described += 1;
+        if let Some(config) = &transaction.config {
+            self.members = config.servers.iter().map(|server| server.sid).collect();
+            self.proposed.clear();
+            let known = self.memberships.iter().any(|(from, _)| *from == index + 1);
+            if !known {
+                self.memberships.push((index + 1, config::membership(config)));
+            }
+        }
+        if transaction.opens {
+            self.open_sessions.insert(session);
+        }
+        if transaction.closes {
+            self.open_sessions.remove(&session);
+        }
+        if transaction.owns && !self.open_sessions.contains(&session) {
+            let detail =
+                format!("0x{zxid:x} makes an ephemeral of session {session:x}, which is closed");
+            return broken(Rule::SessionOrder, detail);
+        }
+        if cxid != 0 {
+            let last = self.sessions.entry(session).or_insert(0);
+            if cxid <= *last {
+                let detail =
+                    format!("0x{zxid:x}: session {session:x} request {cxid} behind request {last}");
                 return broken(Rule::SessionOrder, detail);
             }
-            *last = transaction.cxid;
-        }
-        self.push(mark);
-        if let Some(next) = transaction.membership.clone() {
-            self.memberships.push((index + 1, next));
+            *last = cxid;
         }
         Ok(())
     }
@@ -322,7 +411,7 @@ impl Checker {
     fn check_order(&self, zxid: Zxid) -> Check {
         let last = self.last_committed();
         let next = zxid == last + 1 && epoch_of(zxid) == epoch_of(last);
-        let first = epoch_of(zxid) > epoch_of(last) && zxid & 0xffff_ffff == 1;
+        let first = epoch_of(zxid) > epoch_of(last) && counter_of(zxid) == self.first_counter;
         if next || first {
             return Ok(());
         }
@@ -341,7 +430,8 @@ impl Checker {
             return Ok(());
         }
         let begins = epoch << 32;
-        let medium = &self.server(id).medium;
+        let server = self.server(id);
+        let medium = &server.media[&server.in_force];
         let (base, last) = (medium.base, medium.last());
         let log: Vec<Mark> = medium.logged.iter().copied().filter(|(z, _)| *z <= begins).collect();
         self.check_begins_with_history(id, base, last, &log)?;
@@ -351,12 +441,13 @@ impl Checker {
                 self.push(mark);
             }
         }
+        // What earlier leaders proposed and this one does not have is gone.
+        self.proposed.clear();
         let members = self.membership();
         let last = self.history.last().map(|c| c.mark);
         let follows = |server: ServerId| {
             let server = self.servers.get(&server);
-            server
-                .is_some_and(|s| s.current_epoch >= epoch && last.is_none_or(|l| s.medium.holds(l)))
+            server.is_some_and(|s| s.current_epoch >= epoch && last.is_none_or(|l| s.holds(l)))
         };
         if members.is_quorum(follows) {
             return Ok(());
@@ -447,6 +538,12 @@ pub struct Applied {
     pub session: i64,
     /// Which request of that session; 0 for the servers' own.
     pub cxid: i32,
-    /// The members from then on, if it changes them.
-    pub membership: Option<Membership>,
+    /// The configuration from then on, if it changes that.
+    pub config: Option<EnsembleConfig>,
+    /// Whether it opens that session.
+    pub opens: bool,
+    /// Whether it closes that session.
+    pub closes: bool,
+    /// Whether it makes an ephemeral of that session.
+    pub owns: bool,
 }

@@ -23,6 +23,9 @@ pub use volume::{Segment, Volume};
 /// What a disk writes whole: a torn write arrives in pieces of this size.
 pub const PIECE: usize = 512;
 
+/// So many of the last log writes are spared by rot.
+const CERTAIN: usize = 16;
+
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct Disk {
@@ -44,6 +47,8 @@ struct State {
     data: Names,
     files: BTreeMap<u64, File>,
     on_the_way: Vec<OnTheWay>,
+    /// Log writes that have arrived, in order: file, offset, bytes.
+    written: Vec<(u64, u64, usize)>,
     next_id: u64,
     full: bool,
     /// Synchronous changes that still succeed before the process dies.
@@ -137,9 +142,9 @@ impl Disk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log's directory.
-    pub fn volume(&self) -> Volume {
-        Volume::new(self.clone())
+    /// The directory of a log; a disk may hold several.
+    pub fn volume(&self, number: u64) -> Volume {
+        Volume::new(self.clone(), number)
     }
 
     /// Takes a log write as the reactor would; returns its number.
@@ -169,6 +174,7 @@ impl Disk {
             return (Err(io::Error::from_raw_os_error(5)), write.buf);
         }
         let done = state.put(write.file, write.offset, &write.buf).map(|()| write.buf.len());
+        state.written.push((write.file, write.offset, write.buf.len()));
         (done, write.buf)
     }
 
@@ -210,6 +216,14 @@ impl Disk {
         state.torn = Some(random);
     }
 
+    /// It dies in no change after all.
+    pub fn live_on(&self) {
+        let mut state = self.lock();
+        if !state.dead {
+            state.changes_left = None;
+        }
+    }
+
     /// Has the process died in a change?
     pub fn is_dead(&self) -> bool {
         self.lock().dead
@@ -220,23 +234,20 @@ impl Disk {
         self.lock().full = full;
     }
 
-    /// Turns a bit over in a random written sector of the log. Says where.
+    /// Turns a bit over in a log write that has arrived, but for the last few: rot in the very last
+    /// frames cannot be told from a torn tail before a later frame says that they were durable. Says where.
     pub fn rot(&self, random: &mut Random) -> Option<String> {
         let mut state = self.lock();
-        let names: Vec<(String, u64)> =
-            state.log.now.iter().map(|(name, id)| (name.clone(), *id)).collect();
-        for _ in 0..8 {
-            let (name, id) = names.get(random.below(names.len() as u64) as usize)?;
-            let Some(File::Segment(bytes)) = state.files.get_mut(id) else { continue };
-            let at = random.below(bytes.len() as u64 / 4096) as usize * 4096;
-            let sector = &mut bytes[at..at + 4096];
-            // Only where something is written: the rest of a sector are zeros whose rot harms nobody.
-            let Some(used) = sector.iter().rposition(|b| *b != 0) else { continue };
-            let offset = random.below(used as u64 + 1) as usize;
-            sector[offset] ^= 1 << random.below(8);
-            return Some(format!("{name} at offset {}", at + offset));
-        }
-        None
+        let certain = state.written.len().saturating_sub(CERTAIN);
+        let (id, offset, bytes) =
+            *state.written.get(random.below(certain as u64) as usize).filter(|_| certain > 0)?;
+        let Some(File::Segment(segment)) = state.files.get_mut(&id) else { return None };
+        let written = segment.get_mut(offset as usize..offset as usize + bytes)?;
+        // Only where something is written: the rest of a sector are zeros whose rot harms nobody.
+        let used = written.iter().rposition(|b| *b != 0)?;
+        let at = random.below(used as u64 + 1) as usize;
+        written[at] ^= 1 << random.below(8);
+        Some(format!("file {id} at offset {}", offset as usize + at))
     }
 
     /// Takes everything away: a new disk.

@@ -50,7 +50,7 @@ fn a_process_that_dies_changes_nothing_more() {
 #[test]
 fn a_segment_write_arrives_whole_when_it_completes() {
     let disk = Disk::new();
-    let file = disk.volume().create_zeroed("segment", 8192).unwrap();
+    let file = disk.volume(0).create_zeroed("segment", 8192).unwrap();
     let mut buf = AlignedBuf::new();
     buf.resize(4096, 9);
     let (id, token) = disk.submit(Write { file: file.clone(), offset: 4096, buf, token: 5 });

@@ -11,6 +11,8 @@ use super::{Disk, File, NameChange, OnTheWay};
 #[derive(Clone)]
 pub struct Volume {
     disk: Disk,
+    /// Before every name of this directory.
+    prefix: String,
 }
 
 /// An open segment.
@@ -21,8 +23,20 @@ pub struct Segment {
 }
 
 impl Volume {
-    pub(super) fn new(disk: Disk) -> Volume {
-        Volume { disk }
+    pub(super) fn new(disk: Disk, number: u64) -> Volume {
+        Volume { disk, prefix: format!("{number}/") }
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Removes the directory with all that is in it, durably.
+    pub fn remove_all(&self) -> io::Result<()> {
+        for name in self.list()? {
+            self.remove(&name)?;
+        }
+        self.sync()
     }
 }
 
@@ -36,11 +50,16 @@ impl LogDir for Volume {
     type File = Segment;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.disk.lock().log.now.keys().cloned().collect())
+        let state = self.disk.lock();
+        let names = state.log.now.range(self.prefix.clone()..);
+        Ok(names
+            .map_while(|(name, _)| name.strip_prefix(&self.prefix))
+            .map(str::to_owned)
+            .collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Segment> {
-        let id = self.disk.lock().log.id(name)?;
+        let id = self.disk.lock().log.id(&self.full(name))?;
         Ok(Segment { disk: self.disk.clone(), id })
     }
 
@@ -51,23 +70,23 @@ impl LogDir for Volume {
             return Err(io::Error::from_raw_os_error(28));
         }
         let id = state.add(File::Segment(vec![0; bytes as usize]));
-        state.log.change(NameChange::Make(name.to_owned(), id));
+        state.log.change(NameChange::Make(self.full(name), id));
         Ok(Segment { disk: self.disk.clone(), id })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.change()?;
-        state.log.id(from)?;
-        state.log.change(NameChange::Rename(from.to_owned(), to.to_owned()));
+        state.log.id(&self.full(from))?;
+        state.log.change(NameChange::Rename(self.full(from), self.full(to)));
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.change()?;
-        state.log.id(name)?;
-        state.log.change(NameChange::Remove(name.to_owned()));
+        state.log.id(&self.full(name))?;
+        state.log.change(NameChange::Remove(self.full(name)));
         Ok(())
     }
 

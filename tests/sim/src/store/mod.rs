@@ -13,13 +13,10 @@ use ringkeeper::protocol::Zxid;
 use ringkeeper::tree::{self, TreeWriter, apply};
 use ringkeeper::txn;
 
-use crate::check::Mark;
 use crate::disk::{Disk, Volume};
 
-/// A snapshot that came from a leader and has not taken over.
-const RECEIVED: &str = "snapshot-received";
-/// A snapshot in the making.
-const UNFINISHED: &str = "snapshot-unfinished";
+/// Which of the states on the disk is in force.
+const MANIFEST: &str = "manifest";
 /// Snapshots that are kept.
 const RETAIN: usize = 2;
 
@@ -42,17 +39,18 @@ pub struct Found {
     /// The zxid of the snapshot.
     pub base: Zxid,
     /// The log behind it.
-    pub log: Vec<Mark>,
-    /// The epoch promised.
-    pub accepted_epoch: i64,
-    /// The epoch whose history this is.
-    pub current_epoch: i64,
-    /// Whether the log or the disk was blank.
-    pub is_new: bool,
+    pub log: Vec<(Zxid, Arc<[u8]>)>,
+    /// What the log knows to be committed.
+    pub committed: Zxid,
+    /// Whether a torn tail was cut.
+    pub torn: bool,
 }
 
-/// An open store.
+/// An open store: a snapshot and the log behind it. A disk may hold two, one of them in force and one
+/// that came from a leader and is to take its place.
 pub struct Store {
+    /// Which of the states on the disk this is.
+    pub number: u64,
     /// The disk.
     pub disk: Disk,
     /// The log.
@@ -77,14 +75,19 @@ pub fn hash_of(bytes: &[u8]) -> u64 {
     hash ^ bytes.len() as u64
 }
 
-fn snapshot_name(zxid: Zxid) -> String {
-    format!("snapshot.{zxid:016x}")
+fn snapshot_name(number: u64, zxid: Zxid) -> String {
+    format!("{number}/snapshot.{zxid:016x}")
 }
 
-fn snapshots_on(disk: &Disk) -> Vec<Zxid> {
+fn unfinished_name(number: u64) -> String {
+    format!("{number}/unfinished")
+}
+
+fn snapshots_on(disk: &Disk, number: u64) -> Vec<Zxid> {
+    let prefix = format!("{number}/snapshot.");
     let names = disk.names();
     let zxids =
-        names.iter().filter_map(|n| Zxid::from_str_radix(n.strip_prefix("snapshot.")?, 16).ok());
+        names.iter().filter_map(|n| Zxid::from_str_radix(n.strip_prefix(&prefix)?, 16).ok());
     let mut zxids: Vec<Zxid> = zxids.collect();
     zxids.sort_unstable();
     zxids
@@ -97,16 +100,15 @@ impl StoreError {
         }
         match error {
             LogError::NoSpace { .. } => StoreError::NoSpace,
-            LogError::Damaged { .. } | LogError::Gap { .. } => {
+            LogError::Damaged { .. } | LogError::Gap { .. } | LogError::Inconsistent { .. } => {
                 StoreError::Damaged(error.to_string())
             }
-            // Rot in the first frame of a segment is not told from a segment that is no part of the log.
-            LogError::Inconsistent { .. } => StoreError::Damaged(error.to_string()),
             other => StoreError::Wrong(other.to_string()),
         }
     }
 
-    fn of_disk(disk: &Disk, error: std::io::Error) -> StoreError {
+    /// What an error of the disk means.
+    pub fn of_disk(disk: &Disk, error: std::io::Error) -> StoreError {
         match error.raw_os_error() {
             _ if disk.is_dead() => StoreError::Died,
             Some(28) => StoreError::NoSpace,
@@ -129,36 +131,75 @@ pub fn apply_bytes(tree: &mut TreeWriter, bytes: &[u8]) -> Result<txn::TxnHeader
 }
 
 impl Store {
-    /// Opens what is on the disk, or begins anew: a received snapshot is settled, the newest snapshot
-    /// loaded, the log behind it replayed and opened for writing. What is logged is applied and not
-    /// published.
+    /// Opens the state in force, or begins anew: the newest snapshot is loaded, the log behind it
+    /// replayed up to what is known to be committed, and opened for writing. States that are not in
+    /// force go.
     pub fn start(disk: &Disk, options: LogOptions) -> Result<(Store, Found), StoreError> {
         let failed = |error| StoreError::of_disk(disk, error);
-        let log_failed = |error| StoreError::of_log(disk, error);
-        let volume = Arc::new(disk.volume());
-        if disk.read(UNFINISHED).is_some() {
-            disk.remove(UNFINISHED).map_err(failed)?;
+        let number = in_force(disk);
+        for name in disk.names() {
+            let other = name.split_once('/').is_some_and(|(n, _)| n.parse() != Ok(number));
+            if other || name == unfinished_name(number) {
+                disk.remove(&name).map_err(failed)?;
+            }
         }
-        settle_received(disk, log::restarted_at(&*volume).map_err(log_failed)?)?;
-        let (base, mut tree) = load_newest(disk)?;
+        for other in [number.wrapping_sub(1), number + 1] {
+            disk.volume(other).remove_all().map_err(failed)?;
+        }
+        Store::open(disk, number, options)
+    }
+
+    fn open(disk: &Disk, number: u64, options: LogOptions) -> Result<(Store, Found), StoreError> {
+        let log_failed = |error| StoreError::of_log(disk, error);
+        let (base, mut tree) = load_newest(disk, number)?;
         let mut found = Vec::new();
-        let mut replay = |bytes: &[u8]| -> Result<(), log::BoxError> {
-            let header = apply_bytes(&mut tree, bytes)?;
-            found.push((header.zxid, hash_of(bytes)));
+        let mut collect = |bytes: &[u8]| -> Result<(), log::BoxError> {
+            let (header, _, _) = txn::decode_record(bytes)?;
+            found.push((header.zxid, Arc::from(bytes)));
             Ok(())
         };
-        let (recovered, tail) = log::recover_in(volume, base, &mut replay).map_err(log_failed)?;
-        let is_new = recovered.frames == 0 && base == 0;
+        let volume = Arc::new(disk.volume(number));
+        let (recovered, tail) = log::recover_in(volume, base, &mut collect).map_err(log_failed)?;
+        let committed = recovered.committed_zxid.max(base);
+        for (_, bytes) in found.iter().take_while(|(zxid, _)| *zxid <= committed) {
+            apply_bytes(&mut tree, bytes).map_err(StoreError::Wrong)?;
+        }
+        tree.publish(committed);
         let (log, maker) = Writer::open(tail, options).map_err(log_failed)?;
-        let found = Found {
-            base,
-            log: found,
-            accepted_epoch: epochs::read(disk, epochs::ACCEPTED).unwrap_or(0),
-            current_epoch: epochs::read(disk, epochs::CURRENT).unwrap_or(0),
-            is_new,
-        };
-        let snapshots = snapshots_on(disk);
-        Ok((Store { disk: disk.clone(), log, maker, tree, snapshots }, found))
+        let snapshots = snapshots_on(disk, number);
+        let found = Found { base, log: found, committed, torn: recovered.cut.is_some() };
+        Ok((Store { number, disk: disk.clone(), log, maker, tree, snapshots }, found))
+    }
+
+    /// Puts a leader's snapshot beside the state in force, durably, with a log of its own behind it.
+    pub fn stage(
+        disk: &Disk,
+        number: u64,
+        bytes: &[u8],
+        options: LogOptions,
+    ) -> Result<(Store, Found), StoreError> {
+        let failed = |error| StoreError::of_disk(disk, error);
+        Store::clear(disk, number)?;
+        let zxid = snapshot::zxid_of(bytes).map_err(|e| StoreError::Damaged(format!("{e:?}")))?;
+        write_snapshot(disk, number, zxid, bytes).map_err(failed)?;
+        Store::open(disk, number, options)
+    }
+
+    /// Removes a state that is not in force.
+    pub fn clear(disk: &Disk, number: u64) -> Result<(), StoreError> {
+        let failed = |error| StoreError::of_disk(disk, error);
+        let prefix = format!("{number}/");
+        for name in disk.names().iter().filter(|name| name.starts_with(&prefix)) {
+            disk.remove(name).map_err(failed)?;
+        }
+        disk.volume(number).remove_all().map_err(failed)
+    }
+
+    /// Puts this state in force, by one durable step.
+    pub fn take_over(&self) -> Result<(), StoreError> {
+        let number = self.number.to_string();
+        let done = epochs::replace(&self.disk, MANIFEST, number.as_bytes());
+        done.map_err(|error| StoreError::of_disk(&self.disk, error))
     }
 
     /// Takes a snapshot of what is published, and lets go of what it makes superfluous.
@@ -170,81 +211,46 @@ impl Store {
             return Ok(());
         }
         let bytes = snapshot::encode(&self.tree, zxid);
-        disk.write(UNFINISHED, &bytes).map_err(failed)?;
-        disk.sync(UNFINISHED).map_err(failed)?;
-        disk.rename(UNFINISHED, &snapshot_name(zxid)).map_err(failed)?;
-        disk.sync_names().map_err(failed)?;
+        write_snapshot(&disk, self.number, zxid, &bytes).map_err(failed)?;
         self.snapshots.push(zxid);
-        self.purge()
-    }
-
-    fn purge(&mut self) -> Result<(), StoreError> {
-        let disk = self.disk.clone();
-        let failed = |error| StoreError::of_disk(&disk, error);
         while self.snapshots.len() > RETAIN {
-            disk.remove(&snapshot_name(self.snapshots.remove(0))).map_err(failed)?;
+            let oldest = self.snapshots.remove(0);
+            disk.remove(&snapshot_name(self.number, oldest)).map_err(failed)?;
         }
         disk.sync_names().map_err(failed)?;
-        if let Some(oldest) = self.snapshots.first() {
-            self.log.purge(*oldest);
-        }
+        self.log.purge(self.snapshots[0]);
         Ok(())
     }
 
-    /// Puts a leader's snapshot beside the own state, durably. It counts for nothing yet.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let disk = self.disk.clone();
-        let failed = |error| StoreError::of_disk(&disk, error);
-        disk.write(UNFINISHED, bytes).map_err(failed)?;
-        disk.sync(UNFINISHED).map_err(failed)?;
-        disk.rename(UNFINISHED, RECEIVED).map_err(failed)?;
-        disk.sync_names().map_err(failed)
-    }
-
-    /// Lets the received snapshot take over, by the one synced record that restarts the log behind it.
-    pub fn take_over(&mut self, zxid: Zxid) -> Result<(), StoreError> {
-        let disk = self.disk.clone();
-        self.need_spare()?;
-        self.log.restart_at(zxid).map_err(|error| StoreError::of_log(&disk, error))?;
-        settle_received(&disk, Some(zxid))?;
-        self.snapshots = snapshots_on(&disk);
-        Ok(())
-    }
-
-    /// Cuts the log behind `zxid`, durably.
+    /// Cuts the log behind `zxid`, durably; nothing may be in flight.
     pub fn truncate(&mut self, zxid: Zxid) -> Result<Zxid, StoreError> {
-        self.need_spare()?;
+        // It needs a fresh segment at once.
+        while self.maker.turn() {}
         self.log.truncate_to(zxid).map_err(|error| StoreError::of_log(&self.disk, error))
     }
-
-    /// Cutting and restarting need a fresh segment at once.
-    fn need_spare(&mut self) -> Result<(), StoreError> {
-        while self.maker.turn() {}
-        if self.disk.is_dead() { Err(StoreError::Died) } else { Ok(()) }
-    }
 }
 
-/// As `snapshot::settle_received`: a received snapshot has taken over if the log was restarted behind it.
-fn settle_received(disk: &Disk, restarted_at: Option<Zxid>) -> Result<(), StoreError> {
-    let failed = |error| StoreError::of_disk(disk, error);
-    let Some(bytes) = disk.read(RECEIVED) else { return Ok(()) };
-    let zxid = snapshot::zxid_of(&bytes).ok();
-    match zxid.filter(|zxid| Some(*zxid) == restarted_at) {
-        Some(zxid) => {
-            for own in snapshots_on(disk).into_iter().filter(|own| *own > zxid) {
-                disk.remove(&snapshot_name(own)).map_err(failed)?;
-            }
-            disk.rename(RECEIVED, &snapshot_name(zxid)).map_err(failed)?;
-        }
-        None => disk.remove(RECEIVED).map_err(failed)?,
-    }
-    disk.sync_names().map_err(failed)
+/// The number of the state in force.
+pub fn in_force(disk: &Disk) -> u64 {
+    let bytes = disk.read(MANIFEST);
+    bytes.map_or(0, |bytes| {
+        let text = std::str::from_utf8(&bytes).expect("the manifest is text");
+        text.parse().expect("the manifest names a state")
+    })
 }
 
-fn load_newest(disk: &Disk) -> Result<(Zxid, TreeWriter), StoreError> {
-    let all = snapshots_on(disk);
+fn write_snapshot(disk: &Disk, number: u64, zxid: Zxid, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = unfinished_name(number);
+    disk.write(&unfinished, bytes)?;
+    disk.sync(&unfinished)?;
+    disk.rename(&unfinished, &snapshot_name(number, zxid))?;
+    disk.sync_names()
+}
+
+fn load_newest(disk: &Disk, number: u64) -> Result<(Zxid, TreeWriter), StoreError> {
+    let all = snapshots_on(disk, number);
     for zxid in all.iter().rev() {
-        let Some(bytes) = disk.read(&snapshot_name(*zxid)) else { continue };
+        let Some(bytes) = disk.read(&snapshot_name(number, *zxid)) else { continue };
         match snapshot::load(&bytes) {
             Ok(loaded) => return Ok(loaded),
             Err(snapshot::BadSnapshot::Torn) => {}

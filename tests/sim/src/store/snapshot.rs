@@ -50,38 +50,60 @@ pub fn encode(tree: &TreeWriter, zxid: Zxid) -> Vec<u8> {
         out.put_i64(id);
         out.put_i32(timeout_ms);
     }
-    let mut acl: Vec<Acl> = Vec::new();
     let mut walker = Walker::new(&pin);
     loop {
         let id = {
             let Some(node) = walker.next(&mut reader) else { break };
-            let stat = node.stat_persisted();
-            out.put_str(&node.path());
-            out.put_buffer(node.data());
-            for number in [
-                stat.czxid,
-                stat.mzxid,
-                stat.ctime_ms,
-                stat.mtime_ms,
-                stat.ephemeral_owner,
-                stat.pzxid,
-            ] {
-                out.put_i64(number);
-            }
-            for number in [stat.version, stat.cversion, stat.aversion] {
-                out.put_i32(number);
-            }
+            put_node(&mut out, &node.path(), node.data(), &node.stat_persisted());
             node.acl()
         };
-        acl.clear();
-        acl.extend_from_slice(reader.acl_list(id));
-        out.put_count(acl.len());
-        for entry in &acl {
-            out.put_i32(entry.perms);
-            out.put_str(&entry.scheme);
-            out.put_str(&entry.id);
-        }
+        put_acl(&mut out, reader.acl_list(id));
     }
+    seal(out)
+}
+
+/// The mistake of ZOOKEEPER-1549: the newest state, uncommitted changes included, named by an older zxid.
+/// Made of the writer's own view, which is the newest.
+pub fn encode_newest(tree: &TreeWriter, zxid: Zxid) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    out.put_i64(zxid);
+    let sessions: Vec<(i64, i32)> =
+        tree.sessions().map(|(id, info)| (id, info.timeout_ms)).collect();
+    out.put_count(sessions.len());
+    for (id, timeout_ms) in sessions {
+        out.put_i64(id);
+        out.put_i32(timeout_ms);
+    }
+    let root = tree.get("/").expect("there is a root");
+    for node in root.subtree() {
+        put_node(&mut out, &node.path(), node.data(), &node.stat_persisted());
+        put_acl(&mut out, tree.acl_list(node.acl()));
+    }
+    seal(out)
+}
+
+fn put_node(out: &mut Vec<u8>, path: &str, data: Option<&[u8]>, stat: &StatPersisted) {
+    out.put_str(path);
+    out.put_buffer(data);
+    let times = [stat.czxid, stat.mzxid, stat.ctime_ms, stat.mtime_ms];
+    for number in times.into_iter().chain([stat.ephemeral_owner, stat.pzxid]) {
+        out.put_i64(number);
+    }
+    for number in [stat.version, stat.cversion, stat.aversion] {
+        out.put_i32(number);
+    }
+}
+
+fn put_acl(out: &mut Vec<u8>, acl: &[Acl]) {
+    out.put_count(acl.len());
+    for entry in acl {
+        out.put_i32(entry.perms);
+        out.put_str(&entry.scheme);
+        out.put_str(&entry.id);
+    }
+}
+
+fn seal(mut out: Vec<u8>) -> Vec<u8> {
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
     out
