@@ -105,8 +105,13 @@ pub enum Event {
     },
     /// A server starts.
     Start(Sid),
-    /// A paused server goes on.
-    Resume(Sid),
+    /// A server that stood still looks what lies at its door.
+    Take {
+        /// The connection.
+        conn: u64,
+        /// The end that sent it.
+        from: usize,
+    },
     /// A client does something.
     Client(usize),
     /// A client is told something.

@@ -5,7 +5,7 @@
 //! nobody can connect across a pair of which one direction is blocked. So a partition is a set of blocked
 //! links, and an asymmetric one blocks one direction only.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::ServerId;
 use crate::random::Random;
@@ -37,8 +37,11 @@ pub struct Conn<M> {
     pub open: [bool; 2],
     /// When the last thing sent by each end arrives.
     last_at: [Micros; 2],
-    /// What arrived at a blocked link, by sending end.
-    held: [VecDeque<Packet<M>>; 2],
+    /// What each end has sent so far, and what of it the other has taken.
+    sent: [u64; 2],
+    taken: [u64; 2],
+    /// What has arrived and was not taken: its link is blocked, or something sent before it is still under way.
+    waiting: [BTreeMap<u64, Packet<M>>; 2],
     /// Broken: no message gets through any more.
     broken: bool,
 }
@@ -72,6 +75,8 @@ pub struct Transit<M> {
     pub conn: ConnId,
     /// The end that sent it.
     pub from: End,
+    /// Its place among what that end sent.
+    pub place: u64,
     /// What it is.
     pub packet: Packet<M>,
 }
@@ -127,7 +132,9 @@ impl<M> Network<M> {
             servers: [from, to],
             open: [true, true],
             last_at: [now, now],
-            held: [VecDeque::new(), VecDeque::new()],
+            sent: [0, 0],
+            taken: [0, 0],
+            waiting: [BTreeMap::new(), BTreeMap::new()],
             broken: false,
         }));
         self.conns.len() as u64 - 1
@@ -154,12 +161,14 @@ impl<M> Network<M> {
 
     fn transit(&mut self, id: ConnId, from: End, packet: Packet<M>, now: Micros) -> Transit<M> {
         let delay = self.delay();
-        let last_at = match self.conns.get_mut(id as usize) {
-            Some(Some(conn)) => &mut conn.last_at[from],
-            _ => &mut 0,
+        let Some(Some(conn)) = self.conns.get_mut(id as usize) else {
+            return Transit { at: now + delay, conn: id, from, place: 0, packet };
         };
-        *last_at = (*last_at).max(now + delay);
-        Transit { at: *last_at, conn: id, from, packet }
+        let at = conn.last_at[from].max(now + delay);
+        conn.last_at[from] = at;
+        let place = conn.sent[from];
+        conn.sent[from] += 1;
+        Transit { at, conn: id, from, place, packet }
     }
 
     /// An end closes; the other learns of it behind what was sent before.
@@ -181,7 +190,7 @@ impl<M> Network<M> {
         let Some(conn) = self.conns.get_mut(id as usize).and_then(Option::as_mut) else {
             return Vec::new();
         };
-        conn.held = [VecDeque::new(), VecDeque::new()];
+        conn.waiting = [BTreeMap::new(), BTreeMap::new()];
         conn.broken = true;
         let open = conn.open;
         let mut transits = Vec::new();
@@ -210,18 +219,31 @@ impl<M> Network<M> {
         Some(self.transit(id, 1 - from, Packet::Closed, now))
     }
 
-    /// Something has arrived.
-    pub fn arrive(&mut self, id: ConnId, from: End, packet: Packet<M>) -> Arrival<M> {
+    /// Something has arrived; see [`Network::take`].
+    pub fn arrive(&mut self, id: ConnId, from: End, place: u64, packet: Packet<M>) {
+        let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return };
+        if conn.broken {
+            if matches!(packet, Packet::Message(_)) {
+                return;
+            }
+            // That it is broken is learned whatever was lost before.
+            conn.taken[from] = place;
+        }
+        conn.waiting[from].insert(place, packet);
+    }
+
+    /// What is to be handed over next of what one end sent.
+    pub fn take(&mut self, id: ConnId, from: End) -> Arrival<M> {
         let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return Arrival::Nothing };
         if self.blocked.contains(&(conn.servers[from], conn.servers[1 - from])) {
-            conn.held[from].push_back(packet);
             return Arrival::Nothing;
         }
+        let Some(packet) = conn.waiting[from].remove(&conn.taken[from]) else {
+            return Arrival::Nothing;
+        };
+        conn.taken[from] += 1;
         let to = conn.servers[1 - from];
         let is_message = matches!(packet, Packet::Message(_));
-        if conn.broken && is_message {
-            return Arrival::Nothing;
-        }
         if !conn.open[1 - from] {
             return if is_message { Arrival::Refused(to) } else { Arrival::Nothing };
         }
@@ -239,17 +261,16 @@ impl<M> Network<M> {
         self.blocked.insert((from, to));
     }
 
-    /// Unblocks one direction; what was held goes on its way.
-    pub fn unblock(&mut self, from: ServerId, to: ServerId, now: Micros) -> Vec<Transit<M>> {
+    /// Unblocks one direction; returns the connections and ends whose packets can be taken now.
+    pub fn unblock(&mut self, from: ServerId, to: ServerId) -> Vec<(ConnId, End)> {
         self.blocked.remove(&(from, to));
         let mut released = Vec::new();
-        for id in 0..self.conns.len() {
+        for (id, conn) in self.conns.iter().enumerate() {
+            let Some(conn) = conn else { continue };
             for end in [0, 1] {
-                let Some(conn) = &mut self.conns[id] else { continue };
-                if (conn.servers[end], conn.servers[1 - end]) == (from, to) {
-                    for packet in std::mem::take(&mut conn.held[end]) {
-                        released.push(self.transit(id as u64, end, packet, now));
-                    }
+                let link = (conn.servers[end], conn.servers[1 - end]) == (from, to);
+                if link && !conn.waiting[end].is_empty() {
+                    released.push((id as u64, end));
                 }
             }
         }
@@ -257,9 +278,9 @@ impl<M> Network<M> {
     }
 
     /// Unblocks everything.
-    pub fn heal(&mut self, now: Micros) -> Vec<Transit<M>> {
+    pub fn heal(&mut self) -> Vec<(ConnId, End)> {
         let blocked: Vec<_> = self.blocked.iter().copied().collect();
-        blocked.into_iter().flat_map(|(from, to)| self.unblock(from, to, now)).collect()
+        blocked.into_iter().flat_map(|(from, to)| self.unblock(from, to)).collect()
     }
 
     /// Connections that a server has an end of, open or not.

@@ -281,7 +281,7 @@ impl Plan {
             clients: draw_clients(&mut random, tick_ms),
             odd: draw_oddities(&mut random),
             wire: random.chance(125),
-            fault_time: random.between(8, 40) * tick_ms * 10 * MS,
+            fault_time: random.between(3, 15) * tick_ms * 10 * MS,
             faults: Vec::new(),
         };
         plan.faults = draw_faults(&plan);
@@ -323,8 +323,8 @@ fn draw_disk(random: &mut Random) -> DiskOptions {
 
 fn draw_clients(random: &mut Random, tick_ms: u64) -> ClientOptions {
     ClientOptions {
-        count: random.between(1, 6) as usize,
-        think_us: tick_ms * MS * *random.pick(&[1, 2, 5]) / 5,
+        count: random.between(1, 5) as usize,
+        think_us: tick_ms * MS * *random.pick(&[1, 2, 5]) / 2,
         pipeline: *random.pick(&[1, 1, 3, 8]),
         patience_us: tick_ms * MS * random.between(3, 10),
         timeout_ms: (tick_ms * random.between(4, 20)) as i32,
@@ -357,7 +357,7 @@ fn draw_faults(plan: &Plan) -> Vec<Timed> {
     }
     let sum: u64 = weights.iter().sum();
     let tick_us = plan.tick_ms * MS;
-    let gap_us = tick_us * *random.pick(&[4, 10, 25, 60]);
+    let gap_us = tick_us * *random.pick(&[3, 8, 15, 30]);
     let mut faults = Vec::new();
     let mut at = tick_us + random.spread(gap_us);
     while at < plan.fault_time && sum > 0 {

@@ -392,7 +392,7 @@ impl Checker {
                 format!("0x{zxid:x} makes an ephemeral of session {session:x}, which is closed");
             return broken(Rule::SessionOrder, detail);
         }
-        if cxid != 0 {
+        if cxid != 0 && !transaction.is_error {
             let last = self.sessions.entry(session).or_insert(0);
             if cxid <= *last {
                 let detail =
@@ -546,4 +546,6 @@ pub struct Applied {
     pub closes: bool,
     /// Whether it makes an ephemeral of that session.
     pub owns: bool,
+    /// Whether it does nothing: a failed request, of a session that has moved for one.
+    pub is_error: bool,
 }

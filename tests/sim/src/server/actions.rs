@@ -241,20 +241,15 @@ impl Process {
         if machine.random.chance(ctx.plan.odd.overlap_per_mille) {
             // Legal, if odd: what the learner has comes again.
             for _ in 0..machine.random.below(4) {
-                let earlier = self.in_force.floor(from - 1);
-                from = earlier
-                    .filter(|zxid| *zxid >= self.in_force.store.log.begins_after())
-                    .unwrap_or(from);
+                if let Ok(Some(earlier)) = self.in_force.floor(from - 1) {
+                    from = earlier;
+                }
             }
         }
         let mut found = match self.in_force.read(from, through) {
             Ok(found) => found,
             Err(why) => {
-                return self.wrong(
-                    ctx,
-                    machine,
-                    format!("cannot stream ({after:x}, {through:x}]: {why}"),
-                );
+                return self.die(Death::DiskFailed(why));
             }
         };
         if ctx.mistakes.has(Mistake::StreamOneTooFew) {
@@ -518,6 +513,7 @@ impl Process {
                         self.committed(ctx, machine, applied);
                     }
                 }
+                self.shown = self.published();
             }
             Err(why) => {
                 let detail = format!("server {}: {why}", machine.sid);

@@ -126,6 +126,8 @@ pub struct Process {
     /// A barrier that the core asked for, the request that is to be it, and when it was sent.
     pub(super) barrier: Option<(u64, i32, Micros)>,
     pub(super) barriers: i32,
+    /// Clients have been told of what is committed up to here.
+    pub(super) shown: Zxid,
 }
 
 /// The log's settings.
@@ -216,6 +218,7 @@ impl Process {
             tracker: BTreeMap::new(),
             barrier: None,
             barriers: 0,
+            shown: committed,
         };
         ctx.queue.put(
             ctx.now() + 1,
@@ -409,7 +412,11 @@ impl Process {
                 }
             }
             Answer::LookedUp { conn, zxid } => {
-                let floor = self.in_force.floor(zxid);
+                let floor = match self.in_force.floor(zxid) {
+                    Ok(floor) => floor,
+                    // The log is damaged where nobody had looked: the process must end.
+                    Err(why) => return self.die(Death::DiskFailed(why)),
+                };
                 let too_much = machine.random.chance(ctx.plan.odd.snapshot_per_mille);
                 self.zab.handle_lookup(ConnId(conn), LookUpAnswer { floor, too_much });
             }

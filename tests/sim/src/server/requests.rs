@@ -239,7 +239,7 @@ impl Process {
 
     /// Answers what can be answered of a session's requests, in their order.
     fn answer_front(&mut self, ctx: &mut Context, session: i64) {
-        let published = self.published();
+        let published = self.shown;
         let Some(attached) = self.attached.get_mut(&session) else { return };
         let (client, connection) = (attached.client, attached.connection);
         let mut done = Vec::new();
@@ -265,6 +265,7 @@ impl Process {
         applied: &Applied,
     ) {
         let (session, cxid, zxid) = (applied.session, applied.cxid, applied.mark.0);
+        self.shown = zxid;
         if let Some((token, barrier, _)) = self.barrier
             && session == barrier_session(machine.sid)
             && cxid == barrier

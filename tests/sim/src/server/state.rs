@@ -44,8 +44,10 @@ pub struct State {
     pub published_digest: i64,
     /// What is logged and not published, or not durable.
     pub recent: VecDeque<(Zxid, Arc<[u8]>)>,
-    /// All zxids of the log, from where it begins.
-    pub zxids: VecDeque<Zxid>,
+    /// The zxids of the log behind `known_from`.
+    zxids: VecDeque<Zxid>,
+    /// What is at or before it was not looked at yet.
+    known_from: Zxid,
     /// What waits for the next write.
     batch: BatchBuilder,
     /// What is logged and not known to be durable, with the core's generations.
@@ -83,21 +85,21 @@ fn describe(header: &TxnHeader, body: &Txn<'_>, bytes: &[u8], digest: i64) -> Ap
         opens,
         closes,
         owns,
+        is_error: matches!(body, Txn::Error { .. }),
     }
 }
 
 impl State {
     /// What a start or a received snapshot has brought: memory is at what is committed.
     pub fn new(store: Store, found: Found) -> State {
-        let begins_after = store.log.begins_after();
         let digest = store.tree.digest();
-        let zxids = found.log.iter().map(|(zxid, _)| *zxid);
-        let zxids: VecDeque<Zxid> = zxids.filter(|zxid| *zxid > begins_after).collect();
+        let zxids = found.log.iter().map(|(zxid, _)| *zxid).collect();
         let recent = found.log.into_iter().filter(|(zxid, _)| *zxid > found.committed);
         State {
             published_digest: digest,
             recent: recent.collect(),
             zxids,
+            known_from: found.base,
             held: VecDeque::new(),
             batch: BatchBuilder::new(),
             unsynced: VecDeque::new(),
@@ -299,7 +301,7 @@ impl State {
     /// Cuts log and memory behind `to`. Returns the last transaction of the log, and whether it was cut.
     pub fn truncate(&mut self, to: Zxid) -> Result<(Zxid, bool), StoreError> {
         let last = self.last_logged();
-        let known = to == self.store.log.begins_after() || self.zxids.binary_search(&to).is_ok();
+        let known = self.floor(to).map_err(StoreError::Damaged)? == Some(to);
         if to >= last || !known {
             return Ok((last, false));
         }
@@ -319,13 +321,21 @@ impl State {
     }
 
     /// The greatest zxid of the log, or the one it begins after, at or below `zxid`.
-    pub fn floor(&self, zxid: Zxid) -> Option<Zxid> {
-        let at = self.zxids.partition_point(|z| *z <= zxid);
+    pub fn floor(&mut self, zxid: Zxid) -> Result<Option<Zxid>, String> {
         let begins_after = self.store.log.begins_after();
-        match at.checked_sub(1) {
+        if zxid <= self.known_from && begins_after < self.known_from {
+            // What lies before the snapshot that it started from is on the disk alone.
+            let older = self.read(begins_after, self.known_from)?;
+            for (zxid, _) in older.iter().rev() {
+                self.zxids.push_front(*zxid);
+            }
+            self.known_from = begins_after;
+        }
+        let at = self.zxids.partition_point(|z| *z <= zxid);
+        Ok(match at.checked_sub(1) {
             Some(at) => Some(self.zxids[at]),
             None => Some(begins_after).filter(|begins_after| *begins_after <= zxid),
-        }
+        })
     }
 
     /// The transactions of the log in (`after`, `through`], read back from the disk as far as they are
@@ -354,6 +364,7 @@ impl State {
         self.store.take_snapshot()?;
         let begins_after = self.store.log.begins_after();
         while self.zxids.pop_front_if(|zxid| *zxid <= begins_after).is_some() {}
+        self.known_from = self.known_from.max(begins_after);
         Ok(())
     }
 

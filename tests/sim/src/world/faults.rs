@@ -121,10 +121,9 @@ impl World {
     }
 
     fn unblock(&mut self, links: &[(Sid, Sid)]) {
-        let now = self.ctx.now();
         for (from, to) in links {
-            for transit in self.ctx.network.unblock(*from, *to, now) {
-                self.ctx.transit(Some(transit));
+            for (conn, end) in self.ctx.network.unblock(*from, *to) {
+                self.take(conn, end);
             }
         }
     }
@@ -158,8 +157,8 @@ impl World {
     /// All that is broken for a while is put right now.
     fn put_right(&mut self) {
         let now = self.ctx.now();
-        for transit in self.ctx.network.heal(now) {
-            self.ctx.transit(Some(transit));
+        for (conn, end) in self.ctx.network.heal() {
+            self.take(conn, end);
         }
         for index in 0..self.servers.len() {
             let server = &mut self.servers[index];

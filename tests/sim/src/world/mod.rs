@@ -154,7 +154,7 @@ impl World {
             Event::Arrive(transit) => self.arrive(transit),
             Event::Answer { server, process, answer } => self.answer(server, process, answer),
             Event::Start(sid) => self.start(sid),
-            Event::Resume(_) => {}
+            Event::Take { conn, from } => self.take(conn, from),
             Event::Client(index) => self.client_turn(index),
             Event::Reply { client, connection, reply } => {
                 self.clients[client].told(&mut self.ctx, connection, reply);
@@ -203,42 +203,47 @@ impl World {
     }
 
     fn arrive(&mut self, transit: Transit<Message>) {
-        let Transit { conn, from, packet, .. } = transit;
-        let Some(found) = self.ctx.network.conn(conn) else { return };
-        let (port, peer, to) = (found.port, found.servers[from], found.servers[1 - from]);
-        let now = self.ctx.now();
-        let until = self.servers[self.index(to)].paused_until;
-        if until > now {
-            self.ctx.queue.put(until, Event::Arrive(Transit { at: until, conn, from, packet }));
-            return;
-        }
-        match self.ctx.network.arrive(conn, from, packet) {
-            Arrival::Nothing => {}
-            Arrival::Refused(sid) => {
-                if self.servers[self.index(sid)].process.is_some() {
-                    let told = self.ctx.network.reset(conn, from, now);
-                    self.ctx.transit(told);
+        let Transit { conn, from, place, packet, .. } = transit;
+        self.ctx.network.arrive(conn, from, place, packet);
+        self.take(conn, from);
+    }
+
+    /// Hands over what has arrived on a connection from one of its ends.
+    fn take(&mut self, conn: u64, from: usize) {
+        while let Some(found) = self.ctx.network.conn(conn) {
+            let (port, peer, to) = (found.port, found.servers[from], found.servers[1 - from]);
+            let until = self.servers[self.index(to)].paused_until;
+            if until > self.ctx.now() {
+                // It lies at its door until the server goes on.
+                return self.ctx.queue.put(until, Event::Take { conn, from });
+            }
+            match self.ctx.network.take(conn, from) {
+                Arrival::Nothing => return,
+                Arrival::Refused(sid) => {
+                    if self.servers[self.index(sid)].process.is_some() {
+                        let told = self.ctx.network.reset(conn, from, self.ctx.queue.now());
+                        self.ctx.transit(told);
+                    }
+                }
+                Arrival::Deliver(sid, wire) => {
+                    self.ctx.tell(|| match &wire {
+                        Wire::Message(message) => {
+                            format!(
+                                "{sid}: from {peer} on {conn}: {}",
+                                crate::trace::message(message)
+                            )
+                        }
+                        Wire::Closed => {
+                            format!("{sid}: connection {conn} to {peer} ({port:?}) is closed")
+                        }
+                    });
+                    self.with(sid, |ctx, machine, process| {
+                        process.arrived(ctx, machine, conn, port, peer, wire);
+                    });
                 }
             }
-            Arrival::Deliver(sid, wire) => {
-                self.ctx.tell(|| match &wire {
-                    Wire::Message(message) => {
-                        format!("{sid}: from {peer} on {conn}: {}", crate::trace::message(message))
-                    }
-                    Wire::Closed => {
-                        format!("{sid}: connection {conn} to {peer} ({port:?}) is closed")
-                    }
-                });
-                self.with(sid, |ctx, machine, process| {
-                    process.arrived(ctx, machine, conn, port, peer, wire);
-                });
-                // An end that was closed by the peer is closed here as well.
-                if let Some(end) = self.ctx.network.conn(conn).map(|_| 1 - from) {
-                    let closed = self.ctx.network.conn(conn).is_some_and(|c| !c.open[end]);
-                    if closed {
-                        self.ctx.network.vanish(conn, end);
-                    }
-                }
+            if self.ctx.violation.is_some() {
+                return;
             }
         }
     }
