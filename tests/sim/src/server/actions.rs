@@ -62,9 +62,11 @@ impl Process {
                 self.pins.remove(&conn);
             }
             Action::StoreEpochs { token, accepted, current, intact } => {
+                // One after the other.
                 let after = self.disk_time(ctx, machine);
+                self.epochs_at = self.epochs_at.max(ctx.now() + after);
                 let answer = Answer::Epochs { token, accepted, current, intact };
-                self.answer_in(ctx, machine, after, answer);
+                self.answer_in(ctx, machine, self.epochs_at - ctx.now(), answer);
             }
             Action::Append { .. }
             | Action::SyncLog { .. }

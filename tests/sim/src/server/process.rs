@@ -111,6 +111,8 @@ pub struct Process {
     /// What the core was given last; of its type so that nothing is allocated anew.
     pub(super) actions: Vec<Action>,
     pub(super) submitted: Vec<Submitted>,
+    /// When the last store of epochs is done.
+    pub(super) epochs_at: Micros,
     spares_due: bool,
     deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -203,6 +205,7 @@ impl Process {
             config,
             actions: Vec::new(),
             submitted: Vec::new(),
+            epochs_at: 0,
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {
@@ -428,6 +431,7 @@ impl Process {
             }
             Answer::Beat => self.beat(ctx, machine),
         }
+        self.pump(ctx, machine);
         self.carry_out(ctx, machine);
         self.take_all_inputs(ctx, machine);
     }
@@ -459,6 +463,7 @@ impl Process {
         } else {
             ctx.checker.medium(machine.sid, number).completed(write);
         }
+        ctx.tell(|| format!("{}: write {write} to log {number} is done: {result:?}", machine.sid));
         let highest = ctx.mistakes.has(Mistake::DurableIsHighestWrite);
         let done_through = ringkeeper::log::frame::peek(&buf).map_or(0, |header| header.last_zxid);
         let states = [Some(&mut self.in_force), self.staged.as_mut()];
@@ -613,6 +618,10 @@ impl Process {
             ctx.checker.medium(machine.sid, number).submitted(write, &marks);
             let fails = std::mem::take(&mut machine.fail_write);
             let after = self.disk_time(ctx, machine);
+            ctx.tell(|| {
+                let last = marks.last().map_or(0, |mark| mark.0);
+                format!("{}:   write {write} to log {number} up to 0x{last:x}", machine.sid)
+            });
             self.answer_in(ctx, machine, after, Answer::Write { log: number, write, token, fails });
             self.want_spares(ctx, machine);
         }

@@ -48,6 +48,7 @@ pub struct State {
     zxids: VecDeque<Zxid>,
     /// What is at or before it was not looked at yet.
     known_from: Zxid,
+    looked_back: bool,
     /// What waits for the next write.
     batch: BatchBuilder,
     /// What is logged and not known to be durable, with the core's generations.
@@ -100,6 +101,7 @@ impl State {
             recent: recent.collect(),
             zxids,
             known_from: found.base,
+            looked_back: false,
             held: VecDeque::new(),
             batch: BatchBuilder::new(),
             unsynced: VecDeque::new(),
@@ -322,20 +324,32 @@ impl State {
 
     /// The greatest zxid of the log, or the one it begins after, at or below `zxid`.
     pub fn floor(&mut self, zxid: Zxid) -> Result<Option<Zxid>, String> {
-        let begins_after = self.store.log.begins_after();
-        if zxid <= self.known_from && begins_after < self.known_from {
-            // What lies before the snapshot that it started from is on the disk alone.
-            let older = self.read(begins_after, self.known_from)?;
-            for (zxid, _) in older.iter().rev() {
-                self.zxids.push_front(*zxid);
-            }
-            self.known_from = begins_after;
+        if zxid < self.known_from && !self.looked_back {
+            self.looked_back = true;
+            self.look_back()?;
         }
         let at = self.zxids.partition_point(|z| *z <= zxid);
         Ok(match at.checked_sub(1) {
             Some(at) => Some(self.zxids[at]),
-            None => Some(begins_after).filter(|begins_after| *begins_after <= zxid),
+            None => Some(self.known_from).filter(|from| *from <= zxid),
         })
+    }
+
+    /// What lies before the snapshot that it started from is on the disk alone. Rot may have got at it
+    /// since: then the log is taken to begin at the snapshot.
+    fn look_back(&mut self) -> Result<(), String> {
+        let begins_after = self.store.log.begins_after();
+        let through = self.zxids.front().copied().unwrap_or(self.store.log.last_zxid());
+        let older = self.read(begins_after, through)?;
+        if older.last().map(|(zxid, _)| *zxid) != Some(through) {
+            return Ok(());
+        }
+        let older = older.iter().map(|(zxid, _)| *zxid);
+        for zxid in older.filter(|zxid| *zxid <= self.known_from).collect::<Vec<_>>().into_iter().rev() {
+            self.zxids.push_front(zxid);
+        }
+        self.known_from = begins_after;
+        Ok(())
     }
 
     /// The transactions of the log in (`after`, `through`], read back from the disk as far as they are
@@ -352,10 +366,19 @@ impl State {
             log::read_back(&volume, after, durable, &mut each).map_err(|e| e.to_string())?;
         }
         let last = found.last().map_or(after, |(zxid, _)| *zxid);
+        let complete = self.last_at_most(durable).is_none_or(|wanted| wanted <= last);
+        if after < durable && !complete {
+            return Err(format!("the log cannot be read beyond 0x{last:x}"));
+        }
         found.extend(
             self.recent.iter().filter(|(zxid, _)| *zxid > last && *zxid <= through).cloned(),
         );
         Ok(found)
+    }
+
+    fn last_at_most(&self, zxid: Zxid) -> Option<Zxid> {
+        let at = self.zxids.partition_point(|z| *z <= zxid);
+        at.checked_sub(1).map(|at| self.zxids[at])
     }
 
     /// Lets go of what a snapshot has made superfluous.
