@@ -39,17 +39,8 @@ pub enum Answer {
     },
     /// It is time to make spare segments.
     Spares,
-    /// It is time to store epochs.
-    Epochs {
-        /// The core's token.
-        token: u64,
-        /// acceptedEpoch.
-        accepted: i64,
-        /// currentEpoch.
-        current: i64,
-        /// Whether the server has what it acknowledged.
-        intact: bool,
-    },
+    /// It is time to store the oldest epochs that wait.
+    Epochs,
     /// The log was cut.
     Truncated {
         /// Its last transaction.
@@ -111,6 +102,15 @@ pub enum Event {
         conn: u64,
         /// The end that sent it.
         from: usize,
+    },
+    /// What was sent may never have arrived.
+    GiveUp {
+        /// The connection.
+        conn: u64,
+        /// The end that sent it.
+        from: usize,
+        /// Its place.
+        place: u64,
     },
     /// A client does something.
     Client(usize),
@@ -232,6 +232,14 @@ impl Context {
         let last = &mut self.client_at[client][direction];
         *last = at.max(*last);
         *last
+    }
+
+    /// The sender's system gives up what is not acknowledged within `syncLimit` (TCP_USER_TIMEOUT).
+    pub fn watch(&mut self, conn: u64, from: usize) {
+        if let Some(place) = self.network.watch(conn, from) {
+            let after = self.plan.sync_limit * self.plan.tick_ms * crate::time::MS;
+            self.queue.put(self.now() + after, Event::GiveUp { conn, from, place });
+        }
     }
 
     /// Puts something under way.

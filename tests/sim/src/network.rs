@@ -44,6 +44,8 @@ pub struct Conn<M> {
     waiting: [BTreeMap<u64, Packet<M>>; 2],
     /// Broken: no message gets through any more.
     broken: bool,
+    /// Whether each end's system watches over something that it has sent.
+    watched: [bool; 2],
 }
 
 /// What became of something that arrived.
@@ -136,6 +138,7 @@ impl<M> Network<M> {
             taken: [0, 0],
             waiting: [BTreeMap::new(), BTreeMap::new()],
             broken: false,
+            watched: [false, false],
         }));
         self.conns.len() as u64 - 1
     }
@@ -200,6 +203,39 @@ impl<M> Network<M> {
             }
         }
         transits
+    }
+
+    /// Whether what an end sends now may never be acknowledged: then its system gives up after a while, see
+    /// [`Network::give_up`]. `Some`: watch over it, from this place on.
+    pub fn watch(&mut self, id: ConnId, from: End) -> Option<u64> {
+        let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return None };
+        let [a, b] = conn.servers;
+        let cut = conn.broken || self.blocked.contains(&(a, b)) || self.blocked.contains(&(b, a));
+        let begins = cut && conn.open[from] && !std::mem::replace(&mut conn.watched[from], true);
+        begins.then(|| conn.sent[from].saturating_sub(1))
+    }
+
+    /// What was sent at `place` is still not acknowledged: the sending end's connection is given up.
+    /// Says whose that was, to which port and whom.
+    pub fn give_up(
+        &mut self,
+        id: ConnId,
+        from: End,
+        place: u64,
+    ) -> Option<(ServerId, Port, ServerId)> {
+        let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return None };
+        conn.watched[from] = false;
+        let link = (conn.servers[from], conn.servers[1 - from]);
+        let cut = conn.broken || self.blocked.contains(&link);
+        if !cut || conn.taken[from] > place && !conn.broken || !conn.open[from] {
+            return None;
+        }
+        conn.open[from] = false;
+        let found = (conn.servers[from], conn.port, conn.servers[1 - from]);
+        if conn.open == [false, false] {
+            self.conns[id as usize] = None;
+        }
+        Some(found)
     }
 
     /// A server has lost power: its ends are gone and nobody is told.

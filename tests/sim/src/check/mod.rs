@@ -101,6 +101,8 @@ struct Server {
     /// By the number of the state on the disk.
     media: BTreeMap<u64, Medium>,
     in_force: u64,
+    /// What was on media that were lost.
+    lost: Vec<Medium>,
     position: Position,
     accepted_epoch: i64,
     current_epoch: i64,
@@ -108,7 +110,8 @@ struct Server {
 
 impl Server {
     fn holds(&self, mark: Mark) -> bool {
-        self.media.get(&self.in_force).is_some_and(|medium| medium.holds(mark))
+        let holds = |medium: &Medium| medium.holds(mark);
+        self.media.get(&self.in_force).is_some_and(holds) || self.lost.iter().any(holds)
     }
 }
 
@@ -158,6 +161,7 @@ impl Checker {
         self.servers.entry(id).or_insert_with(|| Server {
             media: [(0, Medium::behind(base))].into(),
             in_force: 0,
+            lost: Vec::new(),
             position: Position::Down,
             accepted_epoch: 0,
             current_epoch: 0,
@@ -269,10 +273,17 @@ impl Checker {
     /// A disk is replaced by an empty one.
     pub fn wiped(&mut self, id: ServerId) {
         let server = self.server(id);
+        // What it had acknowledged before counts, until it has it again.
+        server.lost.extend(server.media.remove(&server.in_force));
         server.media = [(0, Medium::default())].into();
         server.in_force = 0;
         server.accepted_epoch = 0;
         server.current_epoch = 0;
+    }
+
+    /// A server has everything again that it ever acknowledged.
+    pub fn intact(&mut self, id: ServerId) {
+        self.server(id).lost.clear();
     }
 
     fn check_digest(&mut self, id: ServerId, zxid: Zxid, index: usize, digest: i64) -> Check {

@@ -11,6 +11,7 @@ use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context, Message};
 use crate::network::Port;
 use crate::server::process::Machine;
+use crate::store::epochs::Epochs;
 use crate::store::{Store, StoreError, snapshot};
 use crate::time::{MS, Micros};
 
@@ -63,10 +64,11 @@ impl Process {
             }
             Action::StoreEpochs { token, accepted, current, intact } => {
                 // One after the other.
-                let after = self.disk_time(ctx, machine);
-                self.epochs_at = self.epochs_at.max(ctx.now() + after);
-                let answer = Answer::Epochs { token, accepted, current, intact };
-                self.answer_in(ctx, machine, self.epochs_at - ctx.now(), answer);
+                self.epoch_stores.push_back((token, Epochs { accepted, current, intact }));
+                if self.epoch_stores.len() == 1 {
+                    let after = self.disk_time(ctx, machine);
+                    self.answer_in(ctx, machine, after, Answer::Epochs);
+                }
             }
             Action::Append { .. }
             | Action::SyncLog { .. }
@@ -571,6 +573,7 @@ pub(super) fn post(ctx: &mut Context, machine: &Machine, conn: u64, message: Mes
     let message = crate::wire::through(ctx, end, message);
     let transit = ctx.network.send(conn, end, message, now, late);
     ctx.transit(transit);
+    ctx.watch(conn, end);
 }
 
 fn drop_own_end(ctx: &mut Context, machine: &Machine, conn: u64) {

@@ -111,8 +111,8 @@ pub struct Process {
     /// What the core was given last; of its type so that nothing is allocated anew.
     pub(super) actions: Vec<Action>,
     pub(super) submitted: Vec<Submitted>,
-    /// When the last store of epochs is done.
-    pub(super) epochs_at: Micros,
+    /// Epochs that wait to be stored, and the core's tokens.
+    pub(super) epoch_stores: VecDeque<(u64, Epochs)>,
     spares_due: bool,
     deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -205,7 +205,7 @@ impl Process {
             config,
             actions: Vec::new(),
             submitted: Vec::new(),
-            epochs_at: 0,
+            epoch_stores: VecDeque::new(),
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {
@@ -395,9 +395,7 @@ impl Process {
                 self.write_done(ctx, machine, (log, write, token, fails));
             }
             Answer::Spares => self.make_spares(ctx, machine),
-            Answer::Epochs { token, accepted, current, intact } => {
-                self.store_epochs(ctx, machine, token, Epochs { accepted, current, intact });
-            }
+            Answer::Epochs => self.store_epochs(ctx, machine),
             Answer::Truncated { last, generation } => {
                 self.log_busy = false;
                 self.zab.handle_truncated(last, generation);
@@ -484,13 +482,8 @@ impl Process {
         }
     }
 
-    fn store_epochs(
-        &mut self,
-        ctx: &mut Context,
-        machine: &mut Machine,
-        token: u64,
-        epochs: Epochs,
-    ) {
+    fn store_epochs(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        let Some(&(token, epochs)) = self.epoch_stores.front() else { return };
         let stored = match ctx.mistakes.has(Mistake::EpochsTorn) {
             true => epochs.store_in_place(&machine.disk),
             false => epochs.store(&machine.disk),
@@ -503,14 +496,20 @@ impl Process {
                     ctx.report.rejoined += 1;
                 }
                 self.intact = epochs.intact;
+                if epochs.intact {
+                    ctx.checker.intact(machine.sid);
+                }
                 self.zab.handle_epochs_stored(token);
+                self.epoch_stores.pop_front();
+                if !self.epoch_stores.is_empty() {
+                    let after = self.disk_time(ctx, machine);
+                    self.answer_in(ctx, machine, after, Answer::Epochs);
+                }
             }
             Err(error) => match StoreError::of_disk(&machine.disk, error) {
                 StoreError::NoSpace => {
                     // It waits for room.
-                    let Epochs { accepted, current, intact } = epochs;
-                    let again = Answer::Epochs { token, accepted, current, intact };
-                    self.answer_in(ctx, machine, 100 * MS, again);
+                    self.answer_in(ctx, machine, 100 * MS, Answer::Epochs);
                 }
                 other => self.store_failed(ctx, machine, other),
             },

@@ -345,7 +345,9 @@ impl State {
             return Ok(());
         }
         let older = older.iter().map(|(zxid, _)| *zxid);
-        for zxid in older.filter(|zxid| *zxid <= self.known_from).collect::<Vec<_>>().into_iter().rev() {
+        for zxid in
+            older.filter(|zxid| *zxid <= self.known_from).collect::<Vec<_>>().into_iter().rev()
+        {
             self.zxids.push_front(zxid);
         }
         self.known_from = begins_after;

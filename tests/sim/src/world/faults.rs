@@ -7,6 +7,7 @@ use crate::check::{Rule, Violation};
 use crate::context::{Event, FaultEnd};
 use crate::plan::Fault;
 use crate::random::Random;
+use crate::store::epochs::Epochs;
 use crate::time::{MS, Micros};
 
 impl World {
@@ -133,11 +134,8 @@ impl World {
     fn one_way(&mut self, side: Vec<Sid>, deaf: bool) {
         let rest = |sid: Sid| !side.contains(&sid);
         let intact = |sid: Sid| {
-            rest(sid)
-                && self
-                    .servers
-                    .get(sid as usize - 1)
-                    .is_some_and(|s| s.process.as_ref().is_none_or(|p| p.intact))
+            let server = rest(sid).then(|| &self.servers[self.index(sid)]);
+            server.is_some_and(|s| Epochs::read(&s.machine.disk).is_none_or(|epochs| epochs.intact))
         };
         let joining = self.ctx.checker.is_quorum_of_all(intact);
         if !joining || self.ctx.checker.reconfiguring() {
@@ -156,7 +154,6 @@ impl World {
 
     /// All that is broken for a while is put right now.
     fn put_right(&mut self) {
-        let now = self.ctx.now();
         for (conn, end) in self.ctx.network.heal() {
             self.take(conn, end);
         }
@@ -166,7 +163,6 @@ impl World {
             server.machine.fail_write = false;
             server.machine.disk.set_full(false);
             server.machine.disk.live_on();
-            server.paused_until = server.paused_until.min(now);
             if let Some(process) = &mut server.process {
                 process.actions_left = None;
             }
@@ -191,8 +187,7 @@ impl World {
 
     fn lose(&mut self, sid: Sid) {
         // A server that never had anything to lose begins anew, not as one that has lost it.
-        let was_member =
-            crate::store::epochs::Epochs::read(&self.servers[(sid - 1) as usize].machine.disk);
+        let was_member = Epochs::read(&self.servers[(sid - 1) as usize].machine.disk);
         if !self.can_lose(sid) || was_member.is_none() {
             return;
         }

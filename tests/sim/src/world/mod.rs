@@ -155,6 +155,14 @@ impl World {
             Event::Answer { server, process, answer } => self.answer(server, process, answer),
             Event::Start(sid) => self.start(sid),
             Event::Take { conn, from } => self.take(conn, from),
+            Event::GiveUp { conn, from, place } => {
+                if let Some((sid, port, peer)) = self.ctx.network.give_up(conn, from, place) {
+                    self.ctx.tell(|| format!("{sid}: gives connection {conn} to {peer} up"));
+                    self.with(sid, |ctx, machine, process| {
+                        process.arrived(ctx, machine, conn, port, peer, Wire::Closed);
+                    });
+                }
+            }
             Event::Client(index) => self.client_turn(index),
             Event::Reply { client, connection, reply } => {
                 self.clients[client].told(&mut self.ctx, connection, reply);
