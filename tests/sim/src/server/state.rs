@@ -86,7 +86,11 @@ fn describe(header: &TxnHeader, body: &Txn<'_>, bytes: &[u8], digest: i64) -> Ap
         opens,
         closes,
         owns,
-        is_error: matches!(body, Txn::Error { .. }),
+        is_error: match body {
+            Txn::Error { .. } => true,
+            Txn::Multi(ops) => ops.iter().any(|(_, op)| matches!(op, Txn::Error { .. })),
+            _ => false,
+        },
     }
 }
 

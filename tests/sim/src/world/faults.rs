@@ -132,11 +132,7 @@ impl World {
     /// A one-way partition in which the rest is a quorum: everything else is put right, and within the
     /// bound the rest must commit something.
     fn one_way(&mut self, side: Vec<Sid>, deaf: bool) {
-        let rest = |sid: Sid| !side.contains(&sid);
-        let intact = |sid: Sid| {
-            let server = rest(sid).then(|| &self.servers[self.index(sid)]);
-            server.is_some_and(|s| Epochs::read(&s.machine.disk).is_none_or(|epochs| epochs.intact))
-        };
+        let intact = |sid: Sid| !side.contains(&sid) && self.is_intact(sid);
         let joining = self.ctx.checker.is_quorum_of_all(intact);
         if !joining || self.ctx.checker.reconfiguring() {
             return;
@@ -178,6 +174,7 @@ impl World {
             return;
         }
         let server = &mut self.servers[(sid - 1) as usize];
+        server.suspect = true;
         for _ in 0..bits {
             let place = server.machine.disk.rot(&mut server.machine.disk_random);
             self.ctx.tell(|| format!("{sid}: rot in {place:?}"));

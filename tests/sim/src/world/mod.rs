@@ -30,6 +30,8 @@ struct Server {
     paused_until: Micros,
     /// A start is due.
     starting: bool,
+    /// Rot is on its disk, and no start has looked at it since.
+    suspect: bool,
     /// How many processes it has had.
     processes: u64,
     random: Random,
@@ -100,6 +102,7 @@ impl World {
                 process: None,
                 paused_until: 0,
                 starting: true,
+                suspect: false,
                 processes: 0,
                 random,
             });

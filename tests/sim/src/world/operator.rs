@@ -30,6 +30,7 @@ impl World {
         match Process::start(&mut self.ctx, &mut server.machine, number) {
             Ok(process) => {
                 server.process = Some(process);
+                server.suspect = false;
                 self.with(sid, |_, _, _| ());
             }
             Err(StoreError::Died) => self.crash(sid, true, 100 * MS),
@@ -113,14 +114,13 @@ impl World {
 
     /// Whether the others could go on if this voter lost its history, now and in whatever is proposed.
     pub(super) fn can_lose(&self, sid: Sid) -> bool {
-        let intact = |other: i64| {
-            other != sid
-                && other > 0
-                && self.servers.get(other as usize - 1).is_some_and(|server| {
-                    Epochs::read(&server.machine.disk).is_none_or(|epochs| epochs.intact)
-                })
-        };
-        self.ctx.checker.is_quorum_of_all(intact)
+        self.ctx.checker.is_quorum_of_all(|other| other != sid && self.is_intact(other))
+    }
+
+    /// Whether a server has all that it ever acknowledged, as far as anybody can know.
+    pub(super) fn is_intact(&self, sid: Sid) -> bool {
+        let server = &self.servers[self.index(sid)];
+        !server.suspect && Epochs::read(&server.machine.disk).is_none_or(|epochs| epochs.intact)
     }
 
     fn leader(&self) -> Option<Sid> {
