@@ -127,6 +127,9 @@ impl Client {
 
     /// Its turn: `ask` carries a message to a server.
     pub fn turn(&mut self, ctx: &mut Context, ask: &mut dyn FnMut(&mut Context, Sid, Ask)) {
+        if self.done {
+            return;
+        }
         let options = ctx.plan.clients.clone();
         let pause = self.random.spread(options.think_us) + 1_000;
         ctx.queue.put(ctx.now() + pause, Event::Client(self.index));

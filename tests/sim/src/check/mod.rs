@@ -207,7 +207,9 @@ impl Checker {
 
     /// Whether these are a quorum of the configuration in force and of any that is on some medium.
     pub fn is_quorum_of_all(&self, has: impl Fn(ServerId) -> bool) -> bool {
-        self.membership().is_quorum(&has) && self.proposed.iter().all(|p| p.is_quorum(&has))
+        // Who does not vote yet may not even know what is proposed.
+        let votes = |id: ServerId| has(id) && self.membership().voters.contains_key(&id);
+        self.membership().is_quorum(&has) && self.proposed.iter().all(|p| p.is_quorum(votes))
     }
 
     /// Whether a configuration has been proposed whose fate is open.

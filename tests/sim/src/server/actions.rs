@@ -386,8 +386,12 @@ impl Process {
         to: Zxid,
     ) {
         let number = self.state().store.number;
+        let behind = self.state().recent.iter().filter(|(zxid, _)| *zxid > to).cloned().collect();
         match self.state().truncate(to) {
             Ok((last, cut)) => {
+                if ctx.mistakes.has(Mistake::StaleFrameAfterTrunc) {
+                    machine.cut_off = (to, behind);
+                }
                 if cut {
                     ctx.report.cuts += 1;
                     ctx.checker.medium(machine.sid, number).truncated(to);

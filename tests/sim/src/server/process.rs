@@ -78,6 +78,8 @@ pub struct Machine {
     pub disk_times: u64,
     /// The next log write fails.
     pub fail_write: bool,
+    /// What was cut off the log last, and behind what: for the mistake of finding it again.
+    pub cut_off: (Zxid, Vec<(Zxid, Arc<[u8]>)>),
     /// What the disk draws.
     pub disk_random: Random,
     /// What the driver draws.
@@ -152,7 +154,11 @@ impl Process {
         number: u64,
     ) -> Result<Process, StoreError> {
         let sid = machine.sid;
-        let (store, found) = Store::start(&machine.disk, log_options(ctx, sid, number))?;
+        let (store, mut found) = Store::start(&machine.disk, log_options(ctx, sid, number))?;
+        let last = found.log.last().map_or(found.base, |(zxid, _)| *zxid);
+        if ctx.mistakes.has(Mistake::StaleFrameAfterTrunc) && last == machine.cut_off.0 {
+            found.log.append(&mut machine.cut_off.1);
+        }
         ctx.report.restarts += 1;
         ctx.report.torn += u64::from(found.torn);
         let epochs = match Epochs::read(&machine.disk) {

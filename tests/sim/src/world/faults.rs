@@ -43,7 +43,8 @@ impl World {
                 self.ctx.report.pauses += 1;
                 let until = self.ctx.now() + for_us;
                 let index = self.index(server);
-                self.servers[index].paused_until = until;
+                let server = &mut self.servers[index];
+                server.paused_until = server.paused_until.max(until);
             }
             Fault::ClockJump { server, ahead_ms, wall_ms } => {
                 let index = self.index(server);
@@ -236,6 +237,10 @@ impl World {
         }
         self.ctx.tell(|| "CALM".into());
         self.calm = true;
+        if self.ctx.plan.first_counter > 1 {
+            // Or the epochs would be used up one after the other for ever.
+            self.clients.iter_mut().for_each(|client| client.done = true);
+        }
         self.put_right();
         self.level_by = self.ctx.now() + self.ctx.plan.settle_us();
         self.ctx.queue.put(self.ctx.now() + self.ctx.plan.tick_ms * MS, Event::Look);

@@ -96,6 +96,7 @@ impl World {
                     clocks,
                     disk_times: 1,
                     fail_write: false,
+                    cut_off: Default::default(),
                     disk_random: Random::new(seed, "disk", sid as u64),
                     random: Random::new(seed, "driver", sid as u64),
                 },
