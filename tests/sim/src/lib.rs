@@ -16,5 +16,4 @@ pub mod shrink;
 pub mod store;
 pub mod time;
 pub mod trace;
-pub mod wire;
 pub mod world;

@@ -223,8 +223,6 @@ pub struct Plan {
     pub clients: ClientOptions,
     /// What the leaders do differently.
     pub odd: Oddities,
-    /// Messages go over the wire as bytes.
-    pub wire: bool,
     /// How long things go wrong.
     pub fault_time: Micros,
     /// What goes wrong.
@@ -280,7 +278,6 @@ impl Plan {
             disk: draw_disk(&mut random),
             clients: draw_clients(&mut random, tick_ms),
             odd: draw_oddities(&mut random),
-            wire: random.chance(125),
             fault_time: random.between(3, 15) * tick_ms * 10 * MS,
             faults: Vec::new(),
         };

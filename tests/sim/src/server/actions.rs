@@ -574,7 +574,6 @@ pub(super) fn post(ctx: &mut Context, machine: &Machine, conn: u64, message: Mes
         Message::Vote(_) if ctx.plan.odd.vote_delay_us > 0 => ctx.plan.odd.vote_delay_us,
         _ => 0,
     };
-    let message = crate::wire::through(ctx, end, message);
     let transit = ctx.network.send(conn, end, message, now, late);
     ctx.transit(transit);
     ctx.watch(conn, end);
