@@ -17,6 +17,8 @@ pub struct Medium {
     pub logged: Vec<Mark>,
     /// How many of them are durable.
     pub durable: usize,
+    /// It is being cut behind this zxid: a process that dies meanwhile may have done it.
+    cutting: Option<Zxid>,
     /// Writes under way, in the order of the log: number, transactions in it, whether it is done.
     writes: VecDeque<(u64, usize, bool)>,
 }
@@ -43,8 +45,19 @@ impl Medium {
         }
     }
 
+    /// The log is about to be cut behind `zxid`.
+    pub fn cutting(&mut self, zxid: Zxid) {
+        self.cutting = Some(zxid);
+    }
+
+    /// It was not.
+    pub fn not_cut(&mut self) {
+        self.cutting = None;
+    }
+
     /// The log was cut behind `zxid`, durably.
     pub fn truncated(&mut self, zxid: Zxid) {
+        self.cutting = None;
         self.logged.retain(|(z, _)| *z <= zxid);
         self.durable = self.logged.len();
         self.writes.clear();
@@ -53,7 +66,9 @@ impl Medium {
     /// A start found this in the log behind the snapshot of `base`. Says what is wrong with it.
     pub fn recovered(&mut self, base: Zxid, found: &[Mark]) -> Result<(), String> {
         let behind = |(z, _): &&Mark| *z > base;
-        let durable: Vec<&Mark> = self.logged[..self.durable].iter().filter(behind).collect();
+        let kept = |(z, _): &&Mark| self.cutting.is_none_or(|to| *z <= to);
+        let durable = self.logged[..self.durable].iter().filter(behind).filter(kept);
+        let durable: Vec<&Mark> = durable.collect();
         let logged: Vec<&Mark> = self.logged.iter().filter(behind).collect();
         if base < self.base {
             return Err(format!(
@@ -85,8 +100,7 @@ impl Medium {
 
     /// The medium holds this now, whatever it held before.
     pub fn replaced(&mut self, base: Zxid, found: &[Mark]) {
-        *self =
-            Medium { base, logged: found.to_vec(), durable: found.len(), writes: VecDeque::new() };
+        *self = Medium { base, logged: found.to_vec(), durable: found.len(), ..Medium::default() };
     }
 
     /// Whether a transaction is durable here, in the log or under the snapshot.

@@ -387,14 +387,17 @@ impl Process {
     ) {
         let number = self.state().store.number;
         let behind = self.state().recent.iter().filter(|(zxid, _)| *zxid > to).cloned().collect();
+        ctx.checker.medium(machine.sid, number).cutting(to);
         match self.state().truncate(to) {
             Ok((last, cut)) => {
-                if ctx.mistakes.has(Mistake::StaleFrameAfterTrunc) {
-                    machine.cut_off = (to, behind);
-                }
                 if cut {
                     ctx.report.cuts += 1;
                     ctx.checker.medium(machine.sid, number).truncated(to);
+                    if ctx.mistakes.has(Mistake::StaleFrameAfterTrunc) {
+                        machine.cut_off = (to, behind);
+                    }
+                } else {
+                    ctx.checker.medium(machine.sid, number).not_cut();
                 }
                 self.log_busy = true;
                 let after = self.disk_time(ctx, machine);
