@@ -110,6 +110,11 @@ impl<M> Network<M> {
         Network { options, random, conns: Vec::new(), blocked: BTreeSet::new() }
     }
 
+    /// No message is late any more.
+    pub fn calm(&mut self) {
+        self.options.slow_per_mille = 0;
+    }
+
     /// How long the next message takes.
     pub fn delay(&mut self) -> Micros {
         let slow = self.random.chance(self.options.slow_per_mille);

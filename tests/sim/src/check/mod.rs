@@ -127,6 +127,8 @@ pub struct Checker {
     /// The members from an index of the history on.
     memberships: Vec<(usize, Membership)>,
     members: BTreeSet<ServerId>,
+    /// The last committed configuration.
+    config: EnsembleConfig,
     /// Proposed since the last established leader began, and not committed.
     proposed: Vec<Membership>,
     /// The last cxid of each session.
@@ -148,6 +150,7 @@ impl Checker {
             servers: BTreeMap::new(),
             memberships: vec![(0, config::membership(config))],
             members: config.servers.iter().map(|server| server.sid).collect(),
+            config: config.clone(),
             proposed: Vec::new(),
             sessions: BTreeMap::new(),
             open_sessions: BTreeSet::new(),
@@ -198,6 +201,11 @@ impl Checker {
     /// The members after all that is committed.
     pub fn membership(&self) -> &Membership {
         &self.memberships.last().expect("there are members from the beginning").1
+    }
+
+    /// The last committed configuration.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
     }
 
     /// All servers of the configuration in force, voters or not.
@@ -388,6 +396,7 @@ impl Checker {
         self.described += 1;
         if let Some(config) = &transaction.config {
             self.members = config.servers.iter().map(|server| server.sid).collect();
+            self.config = config.clone();
             self.proposed.clear();
             let known = self.memberships.iter().any(|(from, _)| *from == index + 1);
             if !known {

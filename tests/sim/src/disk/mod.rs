@@ -250,6 +250,11 @@ impl Disk {
         Some(format!("file {id} at offset {}", offset as usize + at))
     }
 
+    /// The log was cut: which of its writes still count cannot be told from here, so rot spares them.
+    pub fn forget_written(&self) {
+        self.lock().written.clear();
+    }
+
     /// Takes everything away: a new disk.
     pub fn wipe(&self) {
         let mut state = self.lock();

@@ -175,7 +175,9 @@ impl Process {
         ctx.check(checked);
         let state = State::new(store, found);
         let (in_tree, proposed) = state.configs();
-        let config = Arc::new(in_tree.unwrap_or_else(|| ctx.plan.config.clone()));
+        // Who replaces a lost disk gives the server the present configuration.
+        let given = if epochs.intact { &ctx.plan.config } else { ctx.checker.config() };
+        let config = Arc::new(in_tree.unwrap_or_else(|| given.clone()));
         let durable = Durable {
             accepted_epoch: epochs.accepted,
             current_epoch: epochs.current,

@@ -318,6 +318,7 @@ impl State {
             )));
         }
         self.undo(to);
+        self.store.disk.forget_written();
         let last = self.store.truncate(to)?;
         while self.zxids.pop_back_if(|zxid| *zxid > to).is_some() {}
         while self.recent.pop_back_if(|(zxid, _)| *zxid > to).is_some() {}

@@ -236,7 +236,7 @@ impl World {
             return self.ctx.queue.put(self.ctx.now() + MS * 100, Event::Calm);
         }
         self.ctx.tell(|| "CALM".into());
-        self.calm = true;
+        self.ctx.network.calm();
         if self.ctx.plan.first_counter > 1 {
             // Or the epochs would be used up one after the other for ever.
             self.clients.iter_mut().for_each(|client| client.done = true);

@@ -32,8 +32,6 @@ struct Server {
     starting: bool,
     /// Rot is on its disk, and no start has looked at it since.
     suspect: bool,
-    /// How many processes it has had.
-    processes: u64,
     random: Random,
 }
 
@@ -43,7 +41,6 @@ pub struct World {
     servers: Vec<Server>,
     clients: Vec<Client>,
     operator: Random,
-    calm: bool,
     level_by: Micros,
     /// Nothing else goes wrong until then.
     quiet_until: Micros,
@@ -104,7 +101,6 @@ impl World {
                 paused_until: 0,
                 starting: true,
                 suspect: false,
-                processes: 0,
                 random,
             });
         }
@@ -122,7 +118,6 @@ impl World {
             servers,
             clients,
             operator,
-            calm: false,
             level_by: Micros::MAX,
             quiet_until: 0,
             processes: 0,

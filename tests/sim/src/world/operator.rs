@@ -26,7 +26,6 @@ impl World {
         self.processes += 1;
         let number = self.processes;
         let server = &mut self.servers[index];
-        server.processes += 1;
         match Process::start(&mut self.ctx, &mut server.machine, number) {
             Ok(process) => {
                 server.process = Some(process);
@@ -166,6 +165,12 @@ impl World {
         }
         servers.sort_by_key(|server| server.sid);
         if servers.iter().all(|s| s.kind == ServerKind::Observer || grouped && s.weight == 0) {
+            return;
+        }
+        // Nobody gives a vote away that only a server without a history, or without a vote, could make good.
+        let next = config::membership(&config::make(0, servers.clone()));
+        let votes_now = |sid: Sid| self.ctx.checker.membership().voters.contains_key(&sid);
+        if !next.is_quorum(|sid| self.is_intact(sid) && votes_now(sid)) {
             return;
         }
         let taken = self
