@@ -227,7 +227,7 @@ impl Client {
     }
 
     fn value(&mut self) -> Vec<u8> {
-        let (number, length) = (self.random.next(), self.random.below(60) as usize);
+        let (number, length) = (self.random.bits(), self.random.below(60) as usize);
         let mut value = number.to_be_bytes().to_vec();
         value.resize(8 + length, 7);
         value

@@ -132,6 +132,8 @@ pub enum Event {
         /// What.
         ask: crate::client::Ask,
     },
+    /// A server that stood still looks which clients wait at its door.
+    Knock(Sid),
     /// A fault of the plan begins.
     Fault(usize),
     /// A fault ends.

@@ -410,8 +410,8 @@ fn draw_fault(kind: usize, plan: &Plan, random: &mut Random) -> Fault {
         10 => Fault::FullDisk { server, for_us },
         11 => Fault::Rot { server, bits: random.between(1, 3) },
         12 => Fault::Lose { server },
-        13 => Fault::Reconfigure { draw: random.next() },
-        14 => Fault::HandOver { draw: random.next() },
+        13 => Fault::Reconfigure { draw: random.bits() },
+        14 => Fault::HandOver { draw: random.bits() },
         _ if random.chance(300) => Fault::Blackout { down_us },
         _ => Fault::OneWayQuorum { side: some_of(servers, random), deaf: random.chance(500) },
     }

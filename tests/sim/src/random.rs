@@ -29,7 +29,7 @@ impl Random {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let t = s[1] << 17;
@@ -45,7 +45,7 @@ impl Random {
     /// A number below `bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The tiny bias of the multiplication does not matter here.
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both possible.
@@ -69,7 +69,7 @@ impl Random {
 
     /// A number around `mean`, mostly small and sometimes large (exponential, at most 20 times the mean).
     pub fn spread(&mut self, mean: u64) -> u64 {
-        let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+        let unit = (self.bits() >> 11) as f64 / (1u64 << 53) as f64;
         let times = (-(1.0 - unit).ln()).min(20.0);
         (mean as f64 * times) as u64
     }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn streams_repeat_and_differ() {
-        let draw = |purpose, index| Random::new(7, purpose, index).next();
+        let draw = |purpose, index| Random::new(7, purpose, index).bits();
         assert_eq!(draw("disk", 1), draw("disk", 1));
         assert_ne!(draw("disk", 1), draw("disk", 2));
         assert_ne!(draw("disk", 1), draw("link", 1));

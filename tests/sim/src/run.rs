@@ -13,16 +13,19 @@ use crate::report::Report;
 use crate::shrink::shrink;
 use crate::world::{Outcome, World};
 
+/// Is told what a panic says.
+pub type Tell = Box<dyn Fn(&str)>;
+
 thread_local! {
     /// What the last panic of this thread said, while a run is under way.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
     /// Where a panic that cannot be caught is told.
-    static ON_ABORT: RefCell<Option<Box<dyn Fn(&str)>>> = const { RefCell::new(None) };
+    static ON_ABORT: RefCell<Option<Tell>> = const { RefCell::new(None) };
 }
 
 /// Where panics cannot be caught (`panic = "abort"`), `tell` is called with what the panic says, and the
 /// thread stands still for ever.
-pub fn on_abort(tell: Box<dyn Fn(&str)>) {
+pub fn on_abort(tell: Tell) {
     ON_ABORT.with(|on| *on.borrow_mut() = Some(tell));
 }
 

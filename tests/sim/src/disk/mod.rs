@@ -174,6 +174,11 @@ impl Disk {
             return (Err(io::Error::from_raw_os_error(5)), write.buf);
         }
         let done = state.put(write.file, write.offset, &write.buf).map(|()| write.buf.len());
+        // What a recycled segment held before is gone.
+        let (from, to) = (write.offset, write.offset + write.buf.len() as u64);
+        state.written.retain(|(file, offset, bytes)| {
+            *file != write.file || *offset >= to || offset + *bytes as u64 <= from
+        });
         state.written.push((write.file, write.offset, write.buf.len()));
         (done, write.buf)
     }
@@ -311,7 +316,7 @@ impl State {
         let mut bits = 0;
         for (piece, bytes) in write.buf.chunks(PIECE).enumerate() {
             if piece % 64 == 0 {
-                bits = random.next();
+                bits = random.bits();
             }
             if bits >> (piece % 64) & 1 == 1 {
                 // Beyond the file's end nothing arrives.

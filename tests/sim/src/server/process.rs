@@ -20,7 +20,7 @@ use crate::disk::Disk;
 use crate::network::{Packet as Wire, Port};
 use crate::random::Random;
 use crate::store::epochs::Epochs;
-use crate::store::{Store, StoreError};
+use crate::store::{Logged, Store, StoreError};
 use crate::time::{MS, Micros};
 
 /// Why a process ended.
@@ -79,7 +79,7 @@ pub struct Machine {
     /// The next log write fails.
     pub fail_write: bool,
     /// What was cut off the log last, and behind what: for the mistake of finding it again.
-    pub cut_off: (Zxid, Vec<(Zxid, Arc<[u8]>)>),
+    pub cut_off: (Zxid, Vec<Logged>),
     /// What the disk draws.
     pub disk_random: Random,
     /// What the driver draws.
@@ -161,10 +161,7 @@ impl Process {
         }
         ctx.report.restarts += 1;
         ctx.report.torn += u64::from(found.torn);
-        let epochs = match Epochs::read(&machine.disk) {
-            Some(epochs) => epochs,
-            None => Epochs::default(),
-        };
+        let epochs = Epochs::read(&machine.disk).unwrap_or_default();
         let marks: Vec<_> = found.log.iter().map(|(z, b)| (*z, crate::store::hash_of(b))).collect();
         let (base, committed) = (found.base, found.committed);
         let checked = ctx.checker.started(sid, store.number, base, &marks);

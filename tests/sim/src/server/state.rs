@@ -14,7 +14,7 @@ use ringkeeper::zab::{EnsembleConfig, Generation, counter_of};
 use crate::check::{Applied, Mark};
 use crate::config;
 use crate::disk::Segment;
-use crate::store::{Found, Store, StoreError, apply_bytes, hash_of};
+use crate::store::{Found, Logged, Store, StoreError, apply_bytes, hash_of};
 
 /// A transaction that memory holds and that is not published.
 pub struct Held {
@@ -43,7 +43,7 @@ pub struct State {
     /// The digest of what is published.
     pub published_digest: i64,
     /// What is logged and not published, or not durable.
-    pub recent: VecDeque<(Zxid, Arc<[u8]>)>,
+    pub recent: VecDeque<Logged>,
     /// The zxids of the log behind `known_from`.
     zxids: VecDeque<Zxid>,
     /// What is at or before it was not looked at yet.
@@ -361,8 +361,8 @@ impl State {
 
     /// The transactions of the log in (`after`, `through`], read back from the disk as far as they are
     /// durable.
-    pub fn read(&self, after: Zxid, through: Zxid) -> Result<Vec<(Zxid, Arc<[u8]>)>, String> {
-        let mut found: Vec<(Zxid, Arc<[u8]>)> = Vec::new();
+    pub fn read(&self, after: Zxid, through: Zxid) -> Result<Vec<Logged>, String> {
+        let mut found: Vec<Logged> = Vec::new();
         let durable = self.store.log.durable_through().min(through);
         if after < durable {
             let volume = self.store.disk.volume(self.store.number);

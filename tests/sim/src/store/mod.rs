@@ -20,6 +20,9 @@ const MANIFEST: &str = "manifest";
 /// Snapshots that are kept.
 const RETAIN: usize = 2;
 
+/// A logged transaction: its zxid and its bytes.
+pub type Logged = (Zxid, Arc<[u8]>);
+
 /// Why a store cannot be opened, or not go on.
 #[derive(Debug)]
 pub enum StoreError {
@@ -39,7 +42,7 @@ pub struct Found {
     /// The zxid of the snapshot.
     pub base: Zxid,
     /// The log behind it.
-    pub log: Vec<(Zxid, Arc<[u8]>)>,
+    pub log: Vec<Logged>,
     /// What the log knows to be committed.
     pub committed: Zxid,
     /// Whether a torn tail was cut.

@@ -6,6 +6,7 @@
 mod faults;
 mod operator;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringkeeper::zab::{Mistakes, Sid};
@@ -28,6 +29,8 @@ struct Server {
     process: Option<Process>,
     /// It stands still until then.
     paused_until: Micros,
+    /// What clients asked while it stood still, and which process.
+    door: VecDeque<(u64, crate::client::Ask)>,
     /// A start is due.
     starting: bool,
     /// Rot is on its disk, and no start has looked at it since.
@@ -99,6 +102,7 @@ impl World {
                 },
                 process: None,
                 paused_until: 0,
+                door: VecDeque::new(),
                 starting: true,
                 suspect: false,
                 random,
@@ -167,6 +171,7 @@ impl World {
                 self.clients[client].told(&mut self.ctx, connection, reply);
             }
             Event::Ask { server, process, ask } => self.ask(server, process, ask),
+            Event::Knock(sid) => self.knock(sid),
             Event::Fault(number) => self.fault(number),
             Event::FaultEnds(end) => self.fault_ends(end),
             Event::Calm => self.calm_down(),
@@ -301,9 +306,23 @@ impl World {
     }
 
     fn ask(&mut self, sid: Sid, process: u64, ask: crate::client::Ask) {
-        if self.put_off(sid, || Event::Ask { server: sid, process, ask: ask.clone() }) {
+        let index = self.index(sid);
+        self.servers[index].door.push_back((process, ask));
+        self.knock(sid);
+    }
+
+    /// What waits at a server's door is taken in its order, once the server does not stand still.
+    fn knock(&mut self, sid: Sid) {
+        if self.put_off(sid, || Event::Knock(sid)) {
             return;
         }
+        let index = self.index(sid);
+        while let Some((process, ask)) = self.servers[index].door.pop_front() {
+            self.take_ask(sid, process, ask);
+        }
+    }
+
+    fn take_ask(&mut self, sid: Sid, process: u64, ask: crate::client::Ask) {
         let (client, connection) = (ask.client, ask.connection);
         let known = self.runs(sid, process);
         if known {
