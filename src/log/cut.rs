@@ -31,8 +31,10 @@ impl<D: LogDir> Writer<D> {
         let mut walk = Walk::new(&all, zxid, &mut visit)?;
         walk.limit = zxid;
         walk.run()?;
-        let (end, live) = (walk.end, walk.live);
+        let (end, live, found) = (walk.end, walk.live, walk.recovered);
         let Some(end) = end else { return Err(LogError::Failed) };
+        // What is left is the new leader's, and committed only once that is established.
+        let committed = found.committed_zxid.min(end.last_zxid);
         self.incarnation += 1;
         self.next_sequence = end.next_sequence;
         self.last_crc = end.crc;
@@ -41,7 +43,7 @@ impl<D: LogDir> Writer<D> {
         let dead = self.segments.iter().map(|(index, _)| *index);
         let dead: Vec<u64> = dead.filter(|index| !live.contains(index)).collect();
         self.segments.retain(|(index, _)| live.contains(index));
-        let start = self.roll(StartReason::Truncated, end.last_zxid, end.last_zxid);
+        let start = self.roll(StartReason::Truncated, end.last_zxid, committed);
         self.write_now(start.ok_or(LogError::SpareNotReady)?)?;
         self.spares.retire(dead.into_iter());
         self.unsealed = false;

@@ -123,8 +123,15 @@ impl<D: LogDir> Opening<D> {
             last_crc: end.as_ref().map_or(0, |e| e.crc),
             last_zxid,
         };
+        let committed_zxid = tail.committed_zxid;
         let mut writer = Writer::new(tail.dir, self.options, current, segments, spares, &continued);
-        let start = writer.start(reason, last_zxid, last_zxid);
+        // A log that goes on may end with what the ensemble has not decided; one that begins behind a
+        // snapshot does not, for a snapshot holds nothing else.
+        let committed = match reason {
+            StartReason::Opened => committed_zxid,
+            _ => last_zxid,
+        };
+        let start = writer.start(reason, last_zxid, committed);
         writer.write_now(start)?;
         // Only now: until the restart is on the medium the old segments are the log.
         writer.spares.retire(dead.into_iter().map(|(index, _)| index));

@@ -62,6 +62,8 @@ pub struct LogTail<D: LogDir = RealDir> {
     /// Highest incarnation seen anywhere.
     pub(crate) incarnation_max: u64,
     pub(crate) from_zxid: Zxid,
+    /// What the log knows to be committed: its next frames say no more than that.
+    pub(crate) committed_zxid: Zxid,
 }
 
 /// The end of the last good frame.
@@ -130,7 +132,9 @@ pub fn recover_in<D: LogDir>(
         .map(|h| h.header.incarnation)
         .chain(end.iter().map(|e| e.incarnation))
         .fold(beyond.incarnation_max, u64::max);
-    Ok((recovered, LogTail { dir, segments, live, end, incarnation_max, from_zxid }))
+    let committed_zxid = recovered.committed_zxid;
+    let tail = LogTail { dir, segments, live, end, incarnation_max, from_zxid, committed_zxid };
+    Ok((recovered, tail))
 }
 
 /// Reads the transactions behind `from` up to `through` back, in order, while the log is being

@@ -750,3 +750,18 @@ fn a_directory_has_one_server() {
     drop(lock);
     DirLock::acquire(temporary.path()).expect("is free again");
 }
+
+#[test]
+fn neither_opening_nor_cutting_makes_committed_what_is_only_logged() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    for txns in [&[1][..], &[2], &[3, 4, 5]] {
+        let txns: Vec<(Zxid, usize)> = txns.iter().map(|zxid| (*zxid, 100)).collect();
+        life.write(&txns);
+    }
+    assert_eq!(assert_replays(&dir, 5, 100).committed_zxid, 2);
+    let mut life = Life::begin(&dir).expect("opens");
+    assert_eq!(assert_replays(&dir, 5, 100).committed_zxid, 2, "opened again");
+    assert_eq!(life.writer.truncate_to(4).expect("cuts"), 4);
+    assert_eq!(assert_replays(&dir, 4, 100).committed_zxid, 2, "cut");
+}

@@ -1,0 +1,78 @@
+//! Running a plan, and shrinking one that fails.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use ringkeeper::zab::Mistakes;
+
+use crate::check::{Rule, Violation};
+use crate::plan::{Plan, Timed};
+use crate::report::Report;
+use crate::shrink::shrink;
+use crate::world::{Outcome, World};
+
+/// Is told what a panic says.
+pub type Tell = Box<dyn Fn(&str)>;
+
+thread_local! {
+    /// What the last panic of this thread said, while a run is under way.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Where a panic that cannot be caught is told.
+    static ON_ABORT: RefCell<Option<Tell>> = const { RefCell::new(None) };
+}
+
+/// Where panics cannot be caught (`panic = "abort"`), `tell` is called with what the panic says, and the
+/// thread stands still for ever.
+pub fn on_abort(tell: Tell) {
+    ON_ABORT.with(|on| *on.borrow_mut() = Some(tell));
+}
+
+fn install_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|info| {
+            let said = info.to_string();
+            if cfg!(panic = "abort") {
+                ON_ABORT.with(|on| {
+                    if let Some(tell) = &*on.borrow() {
+                        tell(&said);
+                        loop {
+                            std::thread::park();
+                        }
+                    }
+                });
+            }
+            PANIC.with(|panic| *panic.borrow_mut() = Some(said));
+        }));
+    });
+}
+
+/// Runs a plan. A panic of the code under test is a violation.
+pub fn run(plan: &Arc<Plan>, mistakes: Mistakes, trace: bool) -> Outcome {
+    install_hook();
+    let world = AssertUnwindSafe(|| World::new(plan.clone(), mistakes, trace).run());
+    match catch_unwind(world) {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let detail = PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default();
+            let violation = Some(Violation { rule: Rule::Panic, detail });
+            Outcome { violation, report: Report { runs: 1, ..Report::default() } }
+        }
+    }
+}
+
+/// A plan without some of its faults.
+pub fn with_faults(plan: &Plan, faults: &[Timed]) -> Arc<Plan> {
+    Arc::new(Plan { faults: faults.to_vec(), ..plan.clone() })
+}
+
+/// The fewest faults with which the same rule is broken, as far as the time suffices.
+pub fn shrink_plan(plan: &Plan, mistakes: Mistakes, rule: Rule, budget: Duration) -> Arc<Plan> {
+    let fails = |faults: &[Timed]| {
+        let outcome = run(&with_faults(plan, faults), mistakes, false);
+        outcome.violation.is_some_and(|v| v.rule == rule)
+    };
+    with_faults(plan, &shrink(plan.faults.clone(), budget, fails))
+}

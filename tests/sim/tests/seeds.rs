@@ -1,0 +1,69 @@
+//! A bounded share of the seeds, for every run of the tests. Any number: the command `simulate`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ringkeeper::zab::Mistakes;
+use ringkeeper_sim::plan::Plan;
+use ringkeeper_sim::report::Report;
+use ringkeeper_sim::run::run;
+
+/// `RINGKEEPER_SIM_SEEDS`, or what takes a few seconds.
+fn seeds() -> u64 {
+    let asked = std::env::var("RINGKEEPER_SIM_SEEDS").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(200)
+}
+
+#[test]
+fn no_rule_is_broken() {
+    let (next, end) = (AtomicU64::new(0), seeds());
+    let work = || {
+        let (mut seen, mut failures) = (Report::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return (seen, failures);
+            }
+            let outcome = run(&Arc::new(Plan::of(seed)), Mistakes::default(), false);
+            seen.add(&outcome.report);
+            failures.extend(outcome.violation.map(|v| format!("seed {seed}: {v}")));
+        }
+    };
+    let (seen, failures) = std::thread::scope(|scope| {
+        let threads = [scope.spawn(work), scope.spawn(work)];
+        let mut all = (Report::default(), Vec::new());
+        for thread in threads {
+            let (seen, failures) = thread.join().expect("a run's panics are caught");
+            all.0.add(&seen);
+            all.1.extend(failures);
+        }
+        all
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    // A world in which nothing happens breaks no rule either.
+    let depth = [
+        ("leaders established", seen.established),
+        ("transactions committed", seen.committed),
+        ("syncs by DIFF", seen.diffs),
+        ("syncs by SNAP", seen.snaps),
+        ("logs cut", seen.cuts),
+        ("transactions undone", seen.undone),
+        ("reconfigurations", seen.reconfigs),
+        ("crashes", seen.crashes),
+        ("crashes in a change of the disk", seen.disk_crashes),
+        ("damaged logs", seen.damaged),
+        ("servers that came back without a history", seen.rejoined),
+        ("session moves", seen.moves),
+    ];
+    for (what, count) in depth {
+        assert!(count > 0, "no {what} in {end} seeds");
+    }
+}
+
+#[test]
+fn a_run_repeats_event_by_event() {
+    for seed in [3, 17, 42] {
+        let once = || format!("{:?}", run(&Arc::new(Plan::of(seed)), Mistakes::default(), false));
+        assert_eq!(once(), once(), "seed {seed}");
+    }
+}
