@@ -380,7 +380,8 @@ fn assemble(
         metrics: metrics.writer(),
     };
     let snapshots = snapshots.start(taker).map_err(|e| system("the snapshot thread", e))?;
-    let threads = spawn(config, plan, wakers, shards, core, listeners, locks, &metrics)?;
+    let shards = shards.into_iter().zip(listeners).collect();
+    let threads = spawn(config, plan, wakers, shards, core, locks, &metrics)?;
     Ok(Running { desk, snapshots, threads, _spares: recovered.spares })
 }
 
@@ -405,13 +406,12 @@ fn spawn(
     config: &Config,
     plan: &Plan,
     wakers: Vec<Waker>,
-    shards: Vec<(Shard, Arc<PassClock>)>,
+    shards: Vec<((Shard, Arc<PassClock>), TcpListener)>,
     core: EnsembleCore,
-    listeners: Vec<TcpListener>,
     locks: &[DirLock],
     metrics: &Metrics,
 ) -> Result<Vec<reactor::Handle>, ServerError> {
-    let mut shards = shards.into_iter().zip(listeners);
+    let mut shards = shards.into_iter();
     let mut core = Some(core);
     let mut handles = Vec::new();
     for (thread, waker) in plan.threads.iter().zip(wakers) {
