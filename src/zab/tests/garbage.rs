@@ -126,10 +126,8 @@ fn answer(dice: &mut Dice, zab: &mut Zab, log: &mut Zxid, conns: &mut Vec<ConnId
                 }
             }
             Action::SyncLog { generation } => zab.handle_durable(*log, generation),
-            Action::StoreEpochs { token, .. } => {
-                if !dice.one_in(5) {
-                    zab.handle_epochs_stored(token);
-                }
+            Action::StoreEpochs { token, .. } if !dice.one_in(5) => {
+                zab.handle_epochs_stored(token);
             }
             Action::Truncate { generation, to } => {
                 *log = if dice.one_in(3) { *log } else { to };
