@@ -207,13 +207,14 @@ impl Leader {
         let counted = |peer: &&super::leader::Peer| {
             peer.sid == sid && (peer.follower || c.has(Mistake::ObserversCounted))
         };
-        self.peers
-            .values()
-            .filter(counted)
-            .filter_map(|peer| {
-                if peer.follower { peer.acked } else { peer.acked.map(|_| c.history.last()) }
-            })
-            .max()
+        let present = self.peers.values().filter(counted).filter_map(|peer| {
+            if peer.follower { peer.acked } else { peer.acked.map(|_| c.history.last()) }
+        });
+        let present = present.max();
+        if c.has(Mistake::OldConnectionAckCounted) {
+            return present.max(self.old_acks.get(&sid).copied());
+        }
+        present
     }
 
     /// Commits what a quorum has.

@@ -83,6 +83,8 @@ pub(super) struct Common {
     pub accepted_of: Option<(Sid, Epoch)>,
     /// The leader that we tried to learn from last without getting in step, and when.
     pub failed_with: Option<(Sid, u64)>,
+    /// Servers to which no connection could be made, and until when they are passed over in elections.
+    passed_over: Vec<(Sid, u64)>,
     /// A snapshot is being read, and nothing of it is in `history` yet.
     pub staging: bool,
     /// The log is being cut, or a staged snapshot takes over. Until the driver says how that ended nobody knows what our
@@ -130,6 +132,7 @@ impl Common {
             in_force: None,
             accepted_of: None,
             failed_with: None,
+            passed_over: Vec::new(),
             staging: false,
             unsettled: None,
             needs_snapshot: false,
@@ -220,6 +223,20 @@ impl Common {
             config: Some(Arc::clone(&self.membership.active)),
         };
         self.actions.push(Action::SendElection { to, message });
+    }
+
+    /// No connection to this server could be made, which was tried since then. Others will find out as late as we did: it
+    /// is passed over long enough for all to do so at the same time.
+    pub fn pass_over(&mut self, sid: Sid, since: u64) {
+        let until = self.now + 2 * (self.now - since) + 2 * self.config.tick_ms;
+        let now = self.now;
+        self.passed_over.retain(|(other, until)| *other != sid && *until > now);
+        self.passed_over.push((sid, until));
+    }
+
+    /// Whether votes for this server are idle at present.
+    pub fn is_passed_over(&self, sid: Sid) -> bool {
+        self.passed_over.iter().any(|(other, until)| *other == sid && *until > self.now)
     }
 
     /// Whether a server that does not vote may be answered again.

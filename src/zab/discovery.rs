@@ -389,9 +389,6 @@ impl Leader {
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         peer.stage = Stage::Acked;
         peer.acked = Some(peer.covered);
-        if c.has(Mistake::OldConnectionAckCounted) {
-            peer.acked = peer.acked.max(self.old_acks.get(&peer.sid).copied());
-        }
         if self.is_established() {
             self.up_to_date(c, conn);
             self.advance(c);

@@ -151,15 +151,17 @@ impl Looking {
         if !c.membership.is_voter(vote.leader) || vote.zxid == -1 {
             return;
         }
+        // One that is heard and hears nothing would win for ever.
+        let idle = c.is_passed_over(vote.leader);
         if vote.round > c.round {
             c.round = vote.round;
             self.votes.clear();
             self.vote = own_vote(c);
-            if is_better(c, &vote, &self.vote) {
+            if !idle && is_better(c, &vote, &self.vote) {
                 self.vote = vote;
             }
             self.announce(c);
-        } else if is_better(c, &vote, &self.vote) {
+        } else if !idle && is_better(c, &vote, &self.vote) {
             self.vote = Vote { round: c.round, ..vote };
             self.announce(c);
         }

@@ -186,6 +186,9 @@ impl Learner {
 
     pub fn time(&mut self, c: &mut Common) {
         if self.patience(c).is_some_and(|patience| c.now >= self.heard_at + patience) {
+            if self.phase == Phase::Connecting {
+                c.pass_over(self.leader, self.heard_at);
+            }
             return self.leave(c, CloseReason::TimedOut("the leader"));
         }
         if c.now >= self.retry_at {
@@ -210,6 +213,9 @@ impl Learner {
         if self.phase == Phase::Connecting && attempt == self.attempt {
             self.attempt = 0;
             self.try_again(c);
+            if c.turn.is_some() {
+                c.pass_over(self.leader, self.heard_at);
+            }
         }
     }
 

@@ -20,6 +20,41 @@ fn lost_logs() {
     assert!(run_file("lost.txt", Mistakes::default()) >= 15);
 }
 
+/// A scenario that cannot fail proves nothing: each of these mistakes changes an answer.
+#[test]
+fn mistakes_show_in_the_scenarios() {
+    let mistakes = [
+        Mistake::AckBeforeLogSynced,
+        Mistake::NewLeaderAckBeforeLogSynced,
+        Mistake::LeaderCountsItselfEarly,
+        Mistake::ReuseEpoch,
+        Mistake::DamagedLogVotes,
+        Mistake::RejoinWithoutBarrier,
+        Mistake::CommittedLeftOutOfSync,
+        Mistake::SkipTrunc,
+        Mistake::TruncAcrossEpoch,
+        Mistake::ServeBeforeUpToDate,
+        Mistake::OldConnectionAckCounted,
+        Mistake::NeverStepDown,
+        Mistake::CounterRunsOver,
+        Mistake::CurrentEpochBeforeLog,
+        Mistake::NewQuorumNotAsked,
+        Mistake::ActivateAtProposal,
+    ];
+    let shows = |mistake: Mistake| {
+        ["regressions.txt", "reconfig.txt", "lost.txt"].into_iter().any(|name| {
+            std::panic::catch_unwind(|| {
+                let mut world = None;
+                script::differs(name, |command| run(&mut world, command, Mistakes::plant(mistake)))
+            })
+            .unwrap_or(true)
+        })
+    };
+    let silent: Vec<&str> =
+        mistakes.into_iter().filter(|m| !shows(*m)).map(Mistake::name).collect();
+    assert!(silent.is_empty(), "no scenario shows {silent:?}");
+}
+
 fn run_file(name: &str, mistakes: Mistakes) -> usize {
     let mut world = None;
     script::run_file(name, |command| run(&mut world, command, mistakes))
@@ -52,6 +87,7 @@ fn run(world: &mut Option<World>, command: &Command<'_>, mistakes: Mistakes) -> 
             world.add(first(), &config);
         }
         "hold" => sids().into_iter().for_each(|sid| world.hold(sid, true)),
+        "hold-log" => sids().into_iter().for_each(|sid| world.hold_log(sid)),
         "release" => sids().into_iter().for_each(|sid| world.hold(sid, false)),
         "cut" => world.cut(sids()[0], sids()[1]),
         "part" => {

@@ -25,7 +25,31 @@ impl<'a> Command<'a> {
 }
 
 /// Runs a file through `run`, and compares or rewrites it. Returns the number of blocks.
-pub fn run_file(name: &str, mut run: impl FnMut(&Command<'_>) -> String) -> usize {
+pub fn run_file(name: &str, run: impl FnMut(&Command<'_>) -> String) -> usize {
+    let (path, out, blocks, wrong) = answers(name, run);
+    if std::env::var_os("RINGKEEPER_BLESS").is_some() {
+        std::fs::write(&path, out).unwrap();
+    } else {
+        assert!(
+            wrong.is_empty(),
+            "{name}: {} of {blocks} differ\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
+    }
+    blocks
+}
+
+/// Whether a file's answers are not those that it has.
+pub fn differs(name: &str, run: impl FnMut(&Command<'_>) -> String) -> bool {
+    !answers(name, run).3.is_empty()
+}
+
+/// The file, its text with the answers that `run` gives, the number of blocks, and where they differ.
+fn answers(
+    name: &str,
+    mut run: impl FnMut(&Command<'_>) -> String,
+) -> (std::path::PathBuf, String, usize, Vec<String>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/zab/testdata").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
     let (mut out, mut blocks, mut wrong) = (String::new(), 0, Vec::new());
@@ -67,15 +91,5 @@ pub fn run_file(name: &str, mut run: impl FnMut(&Command<'_>) -> String) -> usiz
         write!(out, "----\n{answer}").unwrap();
         blocks += 1;
     }
-    if std::env::var_os("RINGKEEPER_BLESS").is_some() {
-        std::fs::write(&path, out).unwrap();
-    } else {
-        assert!(
-            wrong.is_empty(),
-            "{name}: {} of {blocks} differ\n{}",
-            wrong.len(),
-            wrong.join("\n")
-        );
-    }
-    blocks
+    (path, out, blocks, wrong)
 }

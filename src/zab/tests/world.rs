@@ -74,6 +74,7 @@ pub struct Node {
     /// Completions that wait; a held disk gives none.
     done: VecDeque<Done>,
     held: bool,
+    log_held: bool,
     pub role: Role,
 }
 
@@ -142,6 +143,7 @@ impl World {
             config: Arc::new(config.clone()),
             done: VecDeque::new(),
             held: false,
+            log_held: false,
             role: Role::Looking,
         };
         self.nodes.insert(sid, node);
@@ -188,6 +190,7 @@ impl World {
         node.role = Role::Looking;
         node.done.clear();
         node.held = false;
+        node.log_held = false;
         node.disk.log.truncate(node.disk.synced);
         node.memory.clear();
         let gone: Vec<ConnId> = self
@@ -229,7 +232,14 @@ impl World {
 
     /// Holds a disk's completions back, or lets them go.
     pub fn hold(&mut self, sid: Sid, held: bool) {
-        self.nodes.get_mut(&sid).unwrap().held = held;
+        let node = self.nodes.get_mut(&sid).unwrap();
+        node.held = held;
+        node.log_held = false;
+    }
+
+    /// Holds back what the log of a server completes; its epochs are stored.
+    pub fn hold_log(&mut self, sid: Sid) {
+        self.nodes.get_mut(&sid).unwrap().log_held = true;
     }
 
     /// Cuts what `from` sends to `to`; connections between them break.
@@ -592,9 +602,11 @@ impl World {
         let sids: Vec<Sid> = self.nodes.keys().copied().collect();
         for sid in sids {
             let node = self.nodes.get_mut(&sid).unwrap();
+            let held =
+                |done: &Done| node.held || node.log_held && matches!(done, Done::Durable(..));
             if node.zab.is_some()
-                && !node.held
-                && let Some(done) = node.done.pop_front()
+                && let Some(at) = node.done.iter().position(|done| !held(done))
+                && let Some(done) = node.done.remove(at)
             {
                 self.complete(sid, done);
                 return true;
