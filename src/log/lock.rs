@@ -15,7 +15,9 @@ pub struct DirLock {
 }
 
 /// How long to wait for a lock whose holder's process has gone: the kernel still writes for it.
-const WAIT: Duration = Duration::from_secs(10);
+const WAIT_GONE: Duration = Duration::from_secs(10);
+/// The same where the process is still there: it may be about to end.
+const WAIT_ALIVE: Duration = Duration::from_secs(1);
 
 impl DirLock {
     /// Locks `dir` (made if missing) through the file `lock` in it. A holder that was killed is waited for, for a while.
@@ -41,7 +43,7 @@ impl DirLock {
                 Err(TryLockError::WouldBlock) => {
                     let holder = holder(&mut file);
                     let gone = !holder.is_empty() && !Path::new("/proc").join(&holder).exists();
-                    if !gone || began.elapsed() > WAIT {
+                    if began.elapsed() > if gone { WAIT_GONE } else { WAIT_ALIVE } {
                         return Err(LogError::Locked { path: shown, holder });
                     }
                     std::thread::sleep(Duration::from_millis(5));
