@@ -4,8 +4,8 @@
 //! their answer before they ask again: as soon as a batch is published, the first of them is back, finds the disk
 //! idle and takes a write for itself, and all the others wait behind it. So for some tens of microseconds after
 //! answers have left, a batch waits until a third of the writes that are under way are in it. Thirds keep the disk,
-//! the network and the processor busy at the same time. Measured with 64 such clients: 17 instead of 10 writes a
-//! batch, 15 to 20 % less processor time each, 10 to 20 % more of them a second.
+//! the network and the processor busy at the same time. Measured with 64 such clients on a noisy machine: 17 instead of
+//! 10 writes a batch, 13 % less processor time each (medians of five rounds in turn; `perf/README.md` has them all).
 //!
 //! One or two clients are never held up, and neither is anybody who comes when no answers have just left: what was
 //! expected and did not come in time is expected no more.
