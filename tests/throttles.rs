@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Client, Incoming, Server, data_of, number, until};
-use ringkeeper::protocol::ErrorCode;
+use ringkeeper::protocol::{ErrorCode, GetChildrenRequest, OpCode};
 
 /// Two shards and the core apart, small log segments, and the lines of the test.
 fn server(dir: &tempfile::TempDir, lines: &str) -> Server {
@@ -374,4 +374,39 @@ fn what_waits_in_the_throttle_goes_with_its_connection() {
     });
     assert_eq!(pipeline(&mut c, "/n", 100), 0, "the others go on");
     until("all is answered or gone", || server.metric("outstanding_requests") == 0);
+}
+
+#[test]
+fn nobody_in_the_throttle_waits_for_who_does_not_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lines = "tickTime=2000\nrequestThrottleLimit=1\nringkeeper.outputPauseBytes=4096";
+    let server = single(&dir, lines);
+    let mut slow = Client::connect(server.port, 40_000).expect("connect");
+    for i in 0..20_000 {
+        slow.put_create(&format!("/a-child-of-the-root-with-a-long-name-{i}"), b"", 0);
+        if i % 1000 == 999 {
+            slow.flush().expect("send");
+            for _ in 0..1000 {
+                assert_eq!(slow.receive().expect("a reply").reply().2, 0);
+            }
+        }
+    }
+    // Listings of a megabyte each, of which it reads nothing, and writes between them so that they have to wait.
+    for _ in 0..50 {
+        slow.put_set("/a-child-of-the-root-with-a-long-name-0", b"");
+        slow.request(OpCode::GetChildren, |out| {
+            GetChildrenRequest { path: "/", watch: false }.encode(out);
+        });
+    }
+    slow.flush().expect("send");
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    assert_eq!(c.create("/n", b"0", 0).expect("create"), 0);
+    let unread = || server.metric("output_backlog_bytes");
+    until("there is something that it does not read", || unread() > 0);
+    for _ in 0..10 {
+        assert_eq!(pipeline(&mut c, "/n", 100), 0);
+    }
+    assert!(unread() > 0, "it has not read it since");
+    assert_eq!(server.metric("refused_slow_reader"), 0, "nobody waited for its end");
+    drop(slow);
 }

@@ -80,14 +80,22 @@ impl State {
 
     /// Once a pass: those at the front go on as far as there is room.
     pub(super) fn let_go<I: Io>(&mut self, io: &mut I) {
-        while let Some(throttle) = &mut self.throttle
-            && let Some(&id) = throttle.queue.front()
-        {
+        // Each is looked at once, for some may go to the end of the queue.
+        for _ in 0..self.throttled() {
+            let Some(throttle) = &mut self.throttle else { return };
+            let Some(&id) = throttle.queue.front() else { return };
             let settings = throttle.settings;
             let Some(mut conn) = self.take(id) else {
                 self.forget_front();
                 continue;
             };
+            // Behind a long answer nothing of its connection is taken, and its client may take its time to read it:
+            // nobody else waits for that.
+            if conn.phase == Phase::Live && (conn.long.is_some() || conn.barrier) {
+                self.put_back(conn);
+                self.front_to_back();
+                continue;
+            }
             let went = self.let_one_go(io, &mut conn, &settings);
             self.put_back(conn);
             if !went {
@@ -118,10 +126,8 @@ impl State {
             self.drop_stale(io, conn, frame.len());
             return true;
         }
-        // A message to the core must find room, or it would have to wait here again. Behind a long answer nothing of its
-        // connection is taken.
-        let behind_long = conn.long.is_some() || conn.barrier;
-        if self.is_throttling(settings.requests_max) || self.lane.is_full() || behind_long {
+        // A message to the core must find room, or it would have to wait here again.
+        if self.is_throttling(settings.requests_max) || self.lane.is_full() {
             conn.waiting.push_front((frame, since_ns));
             return false;
         }
@@ -203,6 +209,13 @@ impl State {
             self.sent(REPLY_HEADER_BYTES);
         }
         self.answered(conn, op_name(op), cxid, zxid, since_ns, now_ns);
+    }
+
+    /// A connection's places in the queue are alike: its requests stay in their order.
+    fn front_to_back(&mut self) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.queue.rotate_left(1);
+        }
     }
 
     /// The connection at the front is gone, and its requests with it.

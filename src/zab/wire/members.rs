@@ -155,8 +155,12 @@ impl Reading {
         let bad = |what| MembersError::Value { key: key.into(), value: value.into(), what };
         let number = |text: &str| i64::from_str(text).map_err(|_| bad("not a number"));
         if key == "version" {
-            self.version =
-                i64::from_str_radix(value, 16).map_err(|_| bad("not a hexadecimal number"))?;
+            // A version is the zxid of a reconfiguration. ZooKeeper reads a negative one as well, and prints it as
+            // sixteen digits that no server, itself included, can read again.
+            self.version = i64::from_str_radix(value, 16)
+                .ok()
+                .filter(|&version| version >= 0)
+                .ok_or_else(|| bad("not a zxid in hexadecimal digits"))?;
             return Ok(());
         }
         let unknown = || MembersError::Key { key: key.into() };

@@ -592,7 +592,8 @@ fn texts_that_are_no_configuration() {
         ("server.1=a:1:2:observer", "there is no participant"),
         ("tickTime=2000", "tickTime is no key of an ensemble's configuration"),
         ("server.x=a:1:2", "server.x is no key of an ensemble's configuration"),
-        ("version=xyz", "version=xyz: not a hexadecimal number"),
+        ("version=xyz", "version=xyz: not a zxid in hexadecimal digits"),
+        ("version=-5", "version=-5: not a zxid in hexadecimal digits"),
         ("server.1=a:1", "server.1=a:1: not of the form host:port:port[:type][;[host:]port]"),
         ("server.1=a:1:1", "server.1=a:1:1: the quorum port and the election port are the same"),
         (
