@@ -13,7 +13,9 @@
 //!
 //! - [`agreement`]: the ZAB core, which says what is committed
 //! - [`batch`]: what is logged together and told together
-//! - [`gather`]: when it goes to the log
+//! - [`intake`]: requests out of the lanes, as far as there is room
+//! - [`gather`]: when a batch goes to the log
+//! - [`publish`]: when it is told
 //! - [`requests`]: a client's request
 //! - [`sessions`]: connecting, disconnecting, expiring
 //! - [`reaper`]: containers and TTL nodes
@@ -24,6 +26,8 @@ mod agreement;
 mod batch;
 mod digests;
 mod gather;
+mod intake;
+mod publish;
 mod reaper;
 mod requests;
 mod sessions;
@@ -34,22 +38,20 @@ pub use snapshots::SnapshotRequests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use crate::admin::words::SessionView;
 use crate::admin::{CoreLetter, CorePart, Office};
 use crate::auth::{IdentityCache, IdentityTable};
-use crate::jute::Decoder;
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
-use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitTx, LaneRx};
-use crate::log::{self, LogError, Room, Seal};
+use crate::log::{self, LogError, Seal};
 use crate::metrics::{Counter, Gauge, Summary, Writer};
 use crate::prepare::{Output, PrepareConfig};
-use crate::protocol::{OpCode, Zxid};
-use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker, monotonic_ns};
+use crate::protocol::Zxid;
+use crate::reactor::{AlignedBuf, ConnId, Io, PassClock, Turn, Waker};
 use crate::session::{Expiry, SessionIds, SessionRegistry, TimeoutBounds};
-use crate::tree::{TreeWriter, WARM_PATHS_MAX};
+use crate::tree::TreeWriter;
 
 use agreement::Agreement;
 use batch::{Batch, shard_bit};
@@ -122,11 +124,6 @@ pub struct CoreParts {
     pub office: Office,
     /// What this thread counts.
     pub metrics: Writer,
-}
-
-/// Requests about one node that is there, which begin with its path.
-fn begins_with_path(op: OpCode) -> bool {
-    matches!(op, OpCode::SetData | OpCode::Delete | OpCode::SetAcl)
 }
 
 /// Log writes in flight at once. Measured on the reference disk: one 4 KiB synced overwrite at a time gives
@@ -266,7 +263,7 @@ impl EnsembleCore {
     pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
         self.wall_ms = crate::process::wall_clock_ms();
         self.now_ns = io.now_ns();
-        self.publish(io);
+        let told = self.publish(io);
         let due = io.now_ns() >= self.next_tick_ns;
         // Read before the requests are taken: what a pass found has been sent by the time its clock says so, so an
         // expiry judged by these times overlooks nothing (R9).
@@ -282,99 +279,23 @@ impl EnsembleCore {
             self.show();
         }
         let held = self.submit(io);
-        self.publish(io);
+        if !told {
+            self.publish(io);
+        }
         self.seal(io);
         self.reclaim();
         let deadline_ns = Some(self.ease(io));
-        held.unwrap_or(Turn::Idle { deadline_ns })
+        match held {
+            _ if self.owes_a_batch() => Turn::Again,
+            Some(turn) => turn,
+            None => Turn::Idle { deadline_ns },
+        }
     }
 
     /// Whether the thread may sleep: no request waits that could be taken. (One that waits for room is taken when a
     /// log write completes or a shard frees the ring, and both wake the thread.)
     pub fn may_park(&mut self) -> bool {
         !self.has_room() || self.shards.iter_mut().all(|s| s.lane.is_empty())
-    }
-
-    fn take_requests<I: Io>(&mut self, io: &mut I) {
-        // Taken out so that a batch can be borrowed from its lane while its requests are worked on.
-        let mut shards = std::mem::take(&mut self.shards);
-        let n = shards.len();
-        if shards.iter_mut().all(|s| s.lane.is_empty()) {
-            self.shards = shards;
-            return;
-        }
-        let (began_ns, mut requests) = (monotonic_ns(), 0);
-        for i in 0..n {
-            let index = (self.turn + i) % n;
-            let lane = &mut shards[index].lane;
-            while self.has_room() {
-                let Some(batch) = lane.peek() else { break };
-                let mut rest = &batch[self.taken[index]..];
-                let mut until_warm = 0;
-                while self.has_room()
-                    && let Some((request, tail)) = Request::take(rest)
-                {
-                    if until_warm == 0 && !tail.is_empty() {
-                        until_warm = self.warm(rest);
-                    }
-                    until_warm = until_warm.saturating_sub(1);
-                    self.request(io, index, &request);
-                    let asks = matches!(request.kind, RequestKind::Client | RequestKind::Connect);
-                    requests += u64::from(asks);
-                    rest = tail;
-                }
-                self.taken[index] = batch.len() - rest.len();
-                if !rest.is_empty() {
-                    break;
-                }
-                self.taken[index] = 0;
-                lane.pop();
-            }
-        }
-        self.shards = shards;
-        self.turn = (self.turn + 1) % n.max(1);
-        if let Some(each_ns) = (monotonic_ns() - began_ns).checked_div(requests) {
-            self.metrics.record_many(Summary::PrepTime, each_ns, requests);
-        }
-    }
-
-    /// Has the processor fetch what the next requests will look at: in a large tree each would wait for memory several
-    /// times. Returns how many requests it has looked at.
-    fn warm(&self, batch: &[u8]) -> usize {
-        if !self.tree.is_worth_warming() {
-            return usize::MAX;
-        }
-        let (mut paths, mut count, mut requests, mut rest) = ([""; WARM_PATHS_MAX], 0, 0, batch);
-        while requests < WARM_PATHS_MAX
-            && let Some((request, tail)) = Request::take(rest)
-        {
-            (rest, requests) = (tail, requests + 1);
-            if OpCode::from_i32(request.op).is_some_and(begins_with_path)
-                && let Ok(path) = Decoder::new(request.body).str()
-            {
-                paths[count] = path;
-                count += 1;
-            }
-        }
-        if count > 1 {
-            self.tree.warm(paths[..count].iter().copied());
-        }
-        requests
-    }
-
-    pub(super) fn has_room(&mut self) -> bool {
-        !self.is_crowded()
-            && self.building.txns.bytes() < self.config.batch_bytes_max
-            && self.building.count < BATCH_TXNS_MAX
-            && self.building.entries.len() < BATCH_ENTRIES_BYTES_MAX
-            && self.in_flight.len() <= IN_FLIGHT_MAX
-            && self.log_has_room() != Room::Soon
-    }
-
-    /// Whether old versions take all the memory they may. What pins keep does not count: it is bounded by the tree.
-    fn is_crowded(&self) -> bool {
-        let retained = self.tree.retained_bytes();
-        retained.superseded_bytes + retained.unlinked_bytes >= self.config.retained_bytes_max
     }
 
     /// When to step again. While old versions are at their bound, soon: nobody tells the core that a reader has moved.
@@ -391,21 +312,6 @@ impl EnsembleCore {
         }
         self.shards.iter().filter_map(|s| s.waker.as_ref()).for_each(|waker| io.wake(waker));
         self.next_tick_ns.min(io.now_ns() + EASE_NS)
-    }
-
-    /// Whether the log takes what is in the making, and a good deal more.
-    fn log_has_room(&mut self) -> Room {
-        self.log.room((self.building.txns.bytes() + ROOM_AHEAD_BYTES) as u64)
-    }
-
-    fn request<I: Io>(&mut self, io: &mut I, shard: usize, request: &Request<'_>) {
-        self.gather.arrived();
-        match request.kind {
-            RequestKind::Client => self.client_request(shard, request),
-            RequestKind::Connect => self.connect(shard, request, io.now_ns() / 1_000_000),
-            RequestKind::Disconnect => self.disconnect(request),
-            RequestKind::Release => self.identities.release(request.identities),
-        }
     }
 
     /// Hands the batch in the making to the log if a write may go. If it is held for others to join it: how to wait.
@@ -505,41 +411,6 @@ impl EnsembleCore {
         self.metrics.set(Gauge::TreeSuperseded, retained.superseded_bytes as i64);
         self.metrics.set(Gauge::TreePinned, retained.pinned_bytes as i64);
         self.metrics.set(Gauge::TreeUnlinked, retained.unlinked_bytes as i64);
-    }
-
-    /// Publishes what is durable, oldest first, as far as the commit ring has room.
-    fn publish<I: Io>(&mut self, io: &mut I) {
-        while self.in_flight.front().is_some_and(|b| b.last_zxid <= self.agreement.committed()) {
-            let Some(slot) = self.commits.batch() else { return };
-            let Some(mut batch) = self.in_flight.pop_front() else { return };
-            slot.last_zxid = batch.last_zxid;
-            std::mem::swap(&mut slot.bytes, &mut batch.entries);
-            // The tree first: whoever sees the batch in the ring may read at its zxid.
-            self.tree.publish(batch.last_zxid);
-            // Who sees an answer to a write finds it in the gauges as well.
-            self.show();
-            self.commits.publish();
-            let (count, took_ns) = (batch.count as u64, io.now_ns().saturating_sub(batch.since_ns));
-            self.metrics.add(Counter::Commits, count);
-            if count > 0 {
-                self.metrics.record_many(Summary::PropagationLatency, took_ns, count);
-            }
-            self.gather.answered(batch.count);
-            self.wake_for(io, &batch);
-            batch.reset();
-            self.spare.push(batch);
-        }
-    }
-
-    fn wake_for<I: Io>(&mut self, io: &mut I, batch: &Batch) {
-        let half_full = self.commits.free_slots() * 2 < self.commits.slots();
-        for (i, shard) in self.shards.iter().enumerate() {
-            let Some(waker) = &shard.waker else { continue };
-            let watches = batch.events && shard.watch_count.load(Ordering::Relaxed) > 0;
-            if batch.replies_to(i) || watches || half_full {
-                io.wake(waker);
-            }
-        }
     }
 
     fn reclaim(&mut self) {
