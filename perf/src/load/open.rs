@@ -22,6 +22,9 @@ pub struct Offer {
     pub rate: f64,
     /// Length in nanoseconds.
     pub length_ns: u64,
+    /// So many in a row are due at once, on one session: as many as it had outstanding when the highest rate was
+    /// measured, or half of that rate would be more than half of what a server can do with requests that come singly.
+    pub burst: u64,
 }
 
 impl Offer {
@@ -32,7 +35,12 @@ impl Offer {
 
     /// When request number `index` is due, in nanoseconds from the beginning.
     pub fn due_ns(self, index: u64) -> u64 {
-        (index as f64 * 1e9 / self.rate) as u64
+        ((index - index % self.burst) as f64 * 1e9 / self.rate) as u64
+    }
+
+    /// Which of so many sessions it is for.
+    fn session(self, index: u64, sessions: usize) -> usize {
+        ((index / self.burst) % sessions as u64) as usize
     }
 }
 
@@ -131,16 +139,16 @@ pub fn run(
             watch(now_ns - begin_ns)?;
             next_watch_ns = now_ns + WATCH_NS;
         }
-        let mut touched = 0;
+        let first = next;
         while next < total && begin_ns + offer.due_ns(next) <= now_ns {
-            let session = (next % pool.len() as u64) as usize;
+            let session = offer.session(next, pool.len());
             open.sessions[session].due.push_back(begin_ns + offer.due_ns(next));
             next += 1;
-            touched += 1;
         }
-        let first = (next - touched) as usize;
-        for step in 0..(touched as usize).min(pool.len()) {
-            pool.refill((first + step) % pool.len(), sys::now_ns(), &mut open)?;
+        let bursts = (next - first).div_ceil(offer.burst).min(pool.len() as u64);
+        for burst in 0..bursts {
+            let session = offer.session(first + burst * offer.burst, pool.len());
+            pool.refill(session, sys::now_ns(), &mut open)?;
         }
         let due_ns = if next < total { begin_ns + offer.due_ns(next) } else { u64::MAX };
         let wake_ns = due_ns.min(next_watch_ns);
@@ -160,11 +168,23 @@ mod tests {
 
     #[test]
     fn requests_are_due_evenly() {
-        let offer = Offer { rate: 4000.0, length_ns: 500_000_000 };
+        let offer = Offer { rate: 4000.0, length_ns: 500_000_000, burst: 1 };
         assert_eq!(offer.count(), 2000);
         assert_eq!(offer.due_ns(0), 0);
         assert_eq!(offer.due_ns(1), 250_000);
         assert_eq!(offer.due_ns(1999), 499_750_000);
+        assert_eq!([offer.session(0, 64), offer.session(65, 64)], [0, 1]);
+    }
+
+    #[test]
+    fn a_burst_is_due_at_once_on_one_session() {
+        let offer = Offer { rate: 4000.0, length_ns: 500_000_000, burst: 16 };
+        assert_eq!(offer.count(), 2000);
+        assert_eq!(
+            [0, 15, 16, 31, 32].map(|i| offer.due_ns(i)),
+            [0, 0, 4_000_000, 4_000_000, 8_000_000]
+        );
+        assert_eq!([0, 15, 16, 64].map(|i| offer.session(i, 4)), [0, 0, 1, 0]);
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn a_reply_of_the_wrong_size_ends_the_measurement() {
 fn an_open_run_sends_exactly_what_is_due() {
     let addr = stub_at(Answers { reply_bytes: REPLY_BYTES, fanout: false });
     let mut pool = pool(addr, 3);
-    let offer = Offer { rate: 10_000.0, length_ns: 250_000_000 };
+    let offer = Offer { rate: 10_000.0, length_ns: 250_000_000, burst: 1 };
     let mut watched = Vec::new();
     let run = open::run(&mut pool, vec![question(REPLY_BYTES); 3], offer, |since_ns| {
         watched.push(since_ns);

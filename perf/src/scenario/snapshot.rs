@@ -20,6 +20,9 @@ use crate::target::{ConfigKey, Kind, Server, Wishes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Requests that each session has outstanding when the highest rate is measured, and in a burst of the offered ones.
+const OUTSTANDING: u32 = 16;
+
 /// The scenario.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot {
@@ -101,7 +104,9 @@ fn wishes(scale: &Scale, kind: Kind, snapshots: bool) -> Vec<ConfigKey> {
 
 fn highest_rate(server: &Server, measure_ns: u64) -> Result<f64> {
     let window = Window { warm_up_ns: 0, measure_ns };
-    let run = closed_load(server, NODES, 16, window, &|session| ask_set(server, &path(session)))?;
+    let run = closed_load(server, NODES, OUTSTANDING, window, &|session| {
+        ask_set(server, &path(session))
+    })?;
     Ok(run.operations as f64 / (run.elapsed_ns as f64 / 1e9))
 }
 
@@ -184,7 +189,7 @@ impl Scenario for Snapshot {
         highest_rate(&server, scale.prime_ns)?;
         let highest = highest_rate(&server, scale.window.measure_ns)?;
         let rate = scale.write_rate.unwrap_or(highest / 2.0);
-        let offer = Offer { rate, length_ns: scale.open_ns };
+        let offer = Offer { rate, length_ns: scale.open_ns, burst: u64::from(OUTSTANDING) };
         let (quiet, quiet_watch) = offered(&server, offer, None)?;
         server.stop()?;
         server.restart(wishes(scale, kind, true))?;
