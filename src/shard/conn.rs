@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::input::Input;
 use super::long::Long;
 use crate::protocol::{Identity, OpCode, Zxid};
 use crate::reactor::ConnId;
@@ -87,7 +88,7 @@ pub(crate) struct Conn {
     /// Where it stands.
     pub phase: Phase,
     /// Bytes received that are not yet a whole frame, or that wait for room downstream.
-    pub input: Vec<u8>,
+    pub input: Input,
     /// What it is owed, oldest first.
     pub pending: VecDeque<Pending>,
     /// How many of `pending` are held reads.
@@ -151,7 +152,7 @@ impl Conn {
             id,
             peer,
             phase: Phase::Handshake,
-            input: Vec::new(),
+            input: Input::default(),
             pending: VecDeque::new(),
             held: 0,
             held_bytes: 0,

@@ -25,6 +25,7 @@ mod commits;
 pub mod conn;
 mod flow;
 mod handshake;
+mod input;
 mod large;
 pub mod load;
 mod long;
@@ -347,9 +348,9 @@ impl State {
         }
         if conn.input.is_empty() {
             let used = self.frames(io, &mut conn, data);
-            memory::append(&mut conn.input, &data[used..]);
+            conn.input.append(&data[used..]);
         } else {
-            memory::append(&mut conn.input, data);
+            conn.input.append(data);
             self.input(io, &mut conn);
         }
         if (conn.phase == Phase::Connecting || self.awaits_turn(&conn)) && self.congested(io, &conn)
@@ -366,9 +367,8 @@ impl State {
             return;
         }
         let mut input = std::mem::take(&mut conn.input);
-        let used = self.frames(io, conn, &input);
-        input.drain(..used);
-        memory::trim(&mut input);
+        let used = self.frames(io, conn, input.rest());
+        input.consume(used);
         conn.input = input;
     }
 

@@ -58,6 +58,7 @@ impl State {
             let (frame, taken) = match split_frame(rest, self.limits.frame_bytes_max) {
                 Frame::Whole(frame, taken) => (frame, taken),
                 Frame::Partial => {
+                    conn.held_back = false;
                     self.announced(io, conn, rest);
                     break;
                 }
@@ -66,7 +67,8 @@ impl State {
                     break;
                 }
             };
-            if rest.len() > taken && used >= warmed {
+            // One that is held back is let go on request by request.
+            if rest.len() > taken && used >= warmed && !conn.held_back {
                 warmed = used + self.warm(rest);
             }
             let flow = self.request(io, conn, frame);
@@ -101,12 +103,13 @@ impl State {
         if !self.reader.is_worth_warming() {
             return usize::MAX / 2;
         }
-        let (mut paths, mut count, mut used) = ([""; WARM_PATHS_MAX], 0, 0);
-        while count < paths.len()
+        let (mut paths, mut count, mut requests, mut used) = ([""; WARM_PATHS_MAX], 0, 0, 0);
+        while requests < paths.len()
             && let Frame::Whole(frame, taken) =
                 split_frame(&input[used..], self.limits.frame_bytes_max)
         {
             used += taken;
+            requests += 1;
             let mut d = Decoder::new(frame);
             if let Ok(header) = RequestHeader::decode(&mut d)
                 && OpCode::from_i32(header.op_raw).is_some_and(begins_with_path)
