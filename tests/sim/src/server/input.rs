@@ -1,0 +1,201 @@
+//! What comes in, in the order in which the core wants it, and when the process next wants to be asked.
+
+use ringkeeper::zab::{ConnId, LookUpAnswer, Sid};
+
+use super::process::{Death, Input, Machine, Process};
+use crate::client::Ask;
+use crate::context::{Answer, Context, Event, Message};
+use crate::network::{Packet as Wire, Port};
+use crate::time::{MS, Micros};
+impl Process {
+    /// Something arrived on a connection.
+    pub fn arrived(
+        &mut self,
+        ctx: &mut Context,
+        machine: &mut Machine,
+        conn: u64,
+        port: Port,
+        from: Sid,
+        wire: Wire<Message>,
+    ) {
+        match (port, wire) {
+            (Port::Election, Wire::Message(Message::Vote(notification))) => {
+                if self.links.get(&from).is_some_and(|link| link.conn == Some(conn)) {
+                    self.zab.handle_notification(from, notification);
+                }
+            }
+            (Port::Election, Wire::Closed) => {
+                if let Some(link) = self.links.get_mut(&from)
+                    && link.conn == Some(conn)
+                {
+                    link.conn = None;
+                }
+            }
+            (Port::Election, _) => {}
+            (Port::Quorum, wire) => {
+                let input = match wire {
+                    Wire::Message(Message::Packet(packet)) => Input::Packet(packet),
+                    Wire::Message(Message::Snapshot(bytes)) => Input::Snapshot(bytes),
+                    Wire::Message(Message::Vote(_)) => return,
+                    Wire::Closed => Input::Closed,
+                };
+                if let Some(inputs) = self.inputs.get_mut(&conn) {
+                    inputs.push_back(input);
+                }
+                self.take_input(ctx, machine, conn);
+            }
+        }
+    }
+
+    /// Hands over what waits on a connection, as far as the core wants it.
+    pub(super) fn take_input(&mut self, ctx: &mut Context, machine: &mut Machine, conn: u64) {
+        let id = ConnId(conn);
+        loop {
+            if self.death.is_some() {
+                return;
+            }
+            let Some(inputs) = self.inputs.get_mut(&conn) else { return };
+            match inputs.front() {
+                None => return,
+                Some(Input::Packet(_)) => {
+                    if !self.zab.wants_input(id) {
+                        return;
+                    }
+                    if let Some(Input::Packet(packet)) = inputs.pop_front() {
+                        self.zab.handle_packet(id, packet);
+                        self.carry_out(ctx, machine);
+                    }
+                }
+                Some(Input::Snapshot(_)) => {
+                    let wanted = self.staging.filter(|s| s.conn == id && !s.begun);
+                    let Some(staging) = wanted else { return };
+                    if let Some(Input::Snapshot(bytes)) = inputs.pop_front() {
+                        self.stage(ctx, machine, staging, &bytes);
+                    }
+                }
+                Some(Input::Closed) => {
+                    self.inputs.remove(&conn);
+                    self.pins.remove(&id);
+                    self.zab.handle_closed(id);
+                    self.carry_out(ctx, machine);
+                    if self.staging.is_some_and(|s| s.conn == id && !s.begun) {
+                        // What was to come never will.
+                        self.staging = None;
+                        self.log_busy = false;
+                        self.zab.handle_snapshot_failed(id);
+                        self.carry_out(ctx, machine);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// An answer to what it asked for.
+    pub fn answered(&mut self, ctx: &mut Context, machine: &mut Machine, answer: Answer) {
+        match answer {
+            Answer::Write { log, write, token, fails } => {
+                self.write_done(ctx, machine, (log, write, token, fails));
+            }
+            Answer::Spares => self.make_spares(ctx, machine),
+            Answer::Epochs => self.store_epochs(ctx, machine),
+            Answer::Truncated { last, generation } => {
+                self.log_busy = false;
+                self.zab.handle_truncated(last, generation);
+            }
+            Answer::TakenOver { generation } => {
+                self.log_busy = false;
+                self.zab.handle_taken_over(generation);
+            }
+            Answer::Staged { conn, ok } => {
+                self.log_busy = false;
+                self.staging = None;
+                match ok {
+                    true => self.zab.handle_snapshot_staged(ConnId(conn)),
+                    false => self.zab.handle_snapshot_failed(ConnId(conn)),
+                }
+            }
+            Answer::LookedUp { conn, zxid } => {
+                let floor = match self.in_force.floor(zxid) {
+                    Ok(floor) => floor,
+                    // The log is damaged where nobody had looked: the process must end.
+                    Err(why) => return self.die(Death::DiskFailed(why)),
+                };
+                let too_much = machine.random.chance(ctx.plan.odd.snapshot_per_mille);
+                self.zab.handle_lookup(ConnId(conn), LookUpAnswer { floor, too_much });
+            }
+            Answer::Dialled { .. } => {}
+            Answer::Deadline => {
+                if ctx.now() >= self.deadline_at {
+                    self.deadline_at = Micros::MAX;
+                }
+            }
+            Answer::Beat => self.beat(ctx, machine),
+        }
+        self.pump(ctx, machine);
+        self.carry_out(ctx, machine);
+        self.take_all_inputs(ctx, machine);
+    }
+
+    fn take_all_inputs(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        let waiting: Vec<u64> = self
+            .inputs
+            .iter()
+            .filter(|(_, inputs)| !inputs.is_empty())
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in waiting {
+            self.take_input(ctx, machine, conn);
+        }
+    }
+    /// The driver's own timer.
+    fn beat(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        self.answer_in(ctx, machine, ctx.plan.tick_ms * MS / 2, Answer::Beat);
+        self.want_spares(ctx, machine);
+        self.dial_links(ctx, machine);
+        self.look_after_sessions(ctx, machine);
+        self.retry_barrier(ctx, machine);
+        if self.in_force.since_snapshot >= ctx.plan.disk.snapshot_every && self.staged.is_none() {
+            self.take_snapshot(ctx, machine);
+        }
+        let limit_ns = ctx.plan.sync_limit * ctx.plan.tick_ms * MS * 1000;
+        let now_ns = ctx.now() * 1000;
+        if self.state().store.log.is_overdue(now_ns, limit_ns) {
+            self.die(Death::DiskFailed("a log write takes too long".into()));
+        }
+    }
+
+    /// A client's message.
+    pub fn asked(&mut self, ctx: &mut Context, machine: &mut Machine, ask: Ask) {
+        self.client_asks(ctx, machine, ask);
+        self.carry_out(ctx, machine);
+        self.take_all_inputs(ctx, machine);
+    }
+
+    /// After anything that came in: says when it wants to be asked again.
+    pub fn settle(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        if self.death.is_some() {
+            return;
+        }
+        self.flush(ctx, machine);
+        let mut submitted = std::mem::take(&mut self.submitted);
+        let now_ns = ctx.now() * 1000;
+        let seal_at =
+            self.state().seal(now_ns, &mut submitted).map_or(Micros::MAX, |ns| ns / 1000 + 1);
+        self.submitted = submitted;
+        self.submit(ctx, machine);
+        let deadline_ms = self.zab.next_deadline_ms();
+        let core_at = deadline_ms.saturating_mul(MS).saturating_sub(machine.clocks.ahead_us);
+        let at = core_at.min(seal_at);
+        if at < self.deadline_at && at < Micros::MAX / 4 {
+            let at = at.max(ctx.now() + 1);
+            self.deadline_at = at;
+            let event = Event::Answer {
+                server: machine.sid,
+                process: self.number,
+                answer: Answer::Deadline,
+            };
+            ctx.queue.put(at, event);
+        }
+    }
+}
