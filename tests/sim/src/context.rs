@@ -11,9 +11,10 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Report;
 use crate::time::{Micros, Queue};
+use crate::wire::Sent;
 
 /// What servers send each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// On the election port.
     Vote(Notification),
@@ -84,7 +85,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub enum Event {
     /// Something arrives.
-    Arrive(Transit<Message>),
+    Arrive(Transit<Sent>),
     /// A process gets an answer.
     Answer {
         /// Which server.
@@ -169,7 +170,7 @@ pub struct Context {
     /// What is to happen.
     pub queue: Queue<Event>,
     /// The connections.
-    pub network: Network<Message>,
+    pub network: Network<Sent>,
     /// The rules.
     pub checker: Checker,
     /// What was seen.
@@ -245,7 +246,7 @@ impl Context {
     }
 
     /// Puts something under way.
-    pub fn transit(&mut self, transit: Option<Transit<Message>>) {
+    pub fn transit(&mut self, transit: Option<Transit<Sent>>) {
         if let Some(transit) = transit {
             self.queue.put(transit.at, Event::Arrive(transit));
         }

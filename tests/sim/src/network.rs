@@ -153,6 +153,11 @@ impl<M> Network<M> {
         self.conns.get(id as usize)?.as_ref()
     }
 
+    /// How much an end has sent so far.
+    pub fn sent(&self, id: ConnId, end: End) -> u64 {
+        self.conn(id).map_or(0, |conn| conn.sent[end])
+    }
+
     /// Sends from an end that has the connection open; on average `late` later than usual.
     pub fn send(
         &mut self,

@@ -46,6 +46,8 @@ pub enum Rule {
     Progress,
     /// The driver was asked for something that cannot be.
     Driver,
+    /// What is read of a message's bytes is what was said.
+    Wire,
     /// One correct core accuses another.
     Breach,
     /// An assertion of the code under test, or an error that it must not come to.

@@ -2,11 +2,13 @@
 
 use ringkeeper::zab::{ConnId, LookUpAnswer, Sid};
 
-use super::process::{Death, Input, Machine, Process};
+use super::process::{Death, Inbox, Input, Machine, Process};
+use crate::check::{Rule, Violation};
 use crate::client::Ask;
 use crate::context::{Answer, Context, Event, Message};
 use crate::network::{Packet as Wire, Port};
 use crate::time::{MS, Micros};
+use crate::wire::{Reader, Sent};
 impl Process {
     /// Something arrived on a connection.
     pub fn arrived(
@@ -16,12 +18,14 @@ impl Process {
         conn: u64,
         port: Port,
         from: Sid,
-        wire: Wire<Message>,
+        wire: Wire<Sent>,
     ) {
         match (port, wire) {
-            (Port::Election, Wire::Message(Message::Vote(notification))) => {
-                if self.links.get(&from).is_some_and(|link| link.conn == Some(conn)) {
-                    self.zab.handle_notification(from, notification);
+            (Port::Election, Wire::Message(sent)) => {
+                let link = self.links.get_mut(&from).filter(|link| link.conn == Some(conn));
+                let Some(reader) = link.and_then(|link| link.reader.as_mut()) else { return };
+                if let Some(Message::Vote(vote)) = read(ctx, machine, reader, &sent) {
+                    self.zab.handle_notification(from, vote);
                 }
             }
             (Port::Election, Wire::Closed) => {
@@ -31,16 +35,17 @@ impl Process {
                     link.conn = None;
                 }
             }
-            (Port::Election, _) => {}
             (Port::Quorum, wire) => {
-                let input = match wire {
-                    Wire::Message(Message::Packet(packet)) => Input::Packet(packet),
-                    Wire::Message(Message::Snapshot(bytes)) => Input::Snapshot(bytes),
-                    Wire::Message(Message::Vote(_)) => return,
-                    Wire::Closed => Input::Closed,
-                };
-                if let Some(inputs) = self.inputs.get_mut(&conn) {
-                    inputs.push_back(input);
+                if let Some(inbox) = self.inputs.get_mut(&conn) {
+                    let input = match wire {
+                        Wire::Message(sent) => match read(ctx, machine, &mut inbox.reader, &sent) {
+                            Some(Message::Packet(packet)) => Input::Packet(packet),
+                            Some(Message::Snapshot(bytes)) => Input::Snapshot(bytes),
+                            Some(Message::Vote(_)) | None => return,
+                        },
+                        Wire::Closed => Input::Closed,
+                    };
+                    inbox.inputs.push_back(input);
                 }
                 self.take_input(ctx, machine, conn);
             }
@@ -54,7 +59,7 @@ impl Process {
             if self.death.is_some() {
                 return;
             }
-            let Some(inputs) = self.inputs.get_mut(&conn) else { return };
+            let Some(Inbox { inputs, .. }) = self.inputs.get_mut(&conn) else { return };
             match inputs.front() {
                 None => return,
                 Some(Input::Packet(_)) => {
@@ -141,7 +146,7 @@ impl Process {
         let waiting: Vec<u64> = self
             .inputs
             .iter()
-            .filter(|(_, inputs)| !inputs.is_empty())
+            .filter(|(_, inbox)| !inbox.inputs.is_empty())
             .map(|(conn, _)| *conn)
             .collect();
         for conn in waiting {
@@ -196,6 +201,23 @@ impl Process {
                 answer: Answer::Deadline,
             };
             ctx.queue.put(at, event);
+        }
+    }
+}
+
+/// A message as its receiver reads it.
+fn read(
+    ctx: &mut Context,
+    machine: &mut Machine,
+    reader: &mut Reader,
+    sent: &Sent,
+) -> Option<Message> {
+    match reader.read(sent, &mut machine.pieces) {
+        Ok(message) => Some(message),
+        Err(why) => {
+            let detail = format!("server {}: {why}", machine.sid);
+            ctx.fail(Violation { rule: Rule::Wire, detail });
+            None
         }
     }
 }

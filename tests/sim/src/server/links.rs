@@ -2,10 +2,11 @@
 
 use ringkeeper::zab::{CloseReason, ConnId, Packet, Sid};
 
-use super::process::{Link, Machine, Process};
+use super::process::{Inbox, Link, Machine, Process};
 use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context, Message};
-use crate::network::Port;
+use crate::network::{End, Port};
+use crate::wire::{Reader, Sent};
 impl Process {
     pub(super) fn send_vote(
         &mut self,
@@ -59,14 +60,14 @@ impl Process {
     ) {
         match (attempt, conn) {
             (Some(attempt), Some(conn)) => {
-                self.inputs.insert(conn, Default::default());
+                self.inputs.insert(conn, Inbox::new(to, 1));
                 self.zab.handle_connected(attempt, ConnId(conn));
             }
             (Some(attempt), None) => self.zab.handle_connect_failed(attempt),
             (None, conn) => {
                 self.links.entry(to).or_default().dialling = false;
                 if let Some(conn) = conn {
-                    self.linked(ctx, machine, to, conn);
+                    self.linked(ctx, machine, (to, 1), conn);
                 }
             }
         }
@@ -83,17 +84,25 @@ impl Process {
         conn: u64,
     ) {
         match port {
-            Port::Election => self.linked(ctx, machine, from, conn),
+            Port::Election => self.linked(ctx, machine, (from, 0), conn),
             Port::Quorum => {
-                self.inputs.insert(conn, Default::default());
+                self.inputs.insert(conn, Inbox::new(from, 0));
                 self.zab.handle_accepted(ConnId(conn));
             }
         }
         self.carry_out(ctx, machine);
     }
 
-    fn linked(&mut self, ctx: &mut Context, machine: &mut Machine, peer: Sid, conn: u64) {
+    /// A connection to another server's election port, or from it; `peer` has that end of it.
+    fn linked(
+        &mut self,
+        ctx: &mut Context,
+        machine: &mut Machine,
+        (peer, end): (Sid, End),
+        conn: u64,
+    ) {
         let link = self.links.entry(peer).or_default();
+        link.reader = Some(Reader::new(Port::Election, peer, end));
         if let Some(old) = link.conn.replace(conn) {
             drop_own_end(ctx, machine, old);
         }
@@ -151,7 +160,9 @@ pub(super) fn post(ctx: &mut Context, machine: &Machine, conn: u64, message: Mes
         Message::Vote(_) if ctx.plan.odd.vote_delay_us > 0 => ctx.plan.odd.vote_delay_us,
         _ => 0,
     };
-    let transit = ctx.network.send(conn, end, message, now, late);
+    let before = ctx.network.sent(conn, end);
+    let sent = Sent::new(message, machine.sid, end, before);
+    let transit = ctx.network.send(conn, end, sent, now, late);
     ctx.transit(transit);
     ctx.watch(conn, end);
 }

@@ -17,10 +17,12 @@ use super::state::{State, Submitted};
 use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context, Event};
 use crate::disk::Disk;
+use crate::network::{End, Port};
 use crate::random::Random;
 use crate::store::epochs::Epochs;
 use crate::store::{Logged, Store, StoreError};
 use crate::time::{MS, Micros};
+use crate::wire::Reader;
 
 /// Why a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +42,25 @@ pub(super) enum Input {
     Closed,
 }
 
+/// A connection of the quorum port, as far as it was read.
+pub(super) struct Inbox {
+    pub reader: Reader,
+    pub inputs: VecDeque<Input>,
+}
+
+impl Inbox {
+    /// For what `peer` sends from its end of a connection.
+    pub fn new(peer: Sid, end: End) -> Inbox {
+        Inbox { reader: Reader::new(Port::Quorum, peer, end), inputs: VecDeque::new() }
+    }
+}
+
 /// The election port's connection to another server.
 #[derive(Default)]
 pub(super) struct Link {
     pub conn: Option<u64>,
+    /// Of what comes on it.
+    pub reader: Option<Reader>,
     pub dialling: bool,
     pub last: Option<Notification>,
 }
@@ -83,6 +100,8 @@ pub struct Machine {
     pub disk_random: Random,
     /// What the driver draws.
     pub random: Random,
+    /// In which pieces bytes come.
+    pub pieces: Random,
 }
 
 /// A running process.
@@ -104,7 +123,7 @@ pub struct Process {
     pub(super) log_queue: VecDeque<Action>,
     /// The log is being cut or taken over: its queue waits for the answer.
     pub(super) log_busy: bool,
-    pub(super) inputs: BTreeMap<u64, VecDeque<Input>>,
+    pub(super) inputs: BTreeMap<u64, Inbox>,
     pub(super) links: BTreeMap<Sid, Link>,
     pub(super) pins: BTreeMap<ConnId, (Zxid, Arc<[u8]>)>,
     pub(super) role: Role,
