@@ -148,8 +148,8 @@ pub enum Event {
 /// What is put right again.
 #[derive(Clone, Debug)]
 pub enum FaultEnd {
-    /// These links are open again.
-    Unblock(Vec<(Sid, Sid)>),
+    /// This fault does not block these links any more.
+    Unblock(u64, Vec<(Sid, Sid)>),
     /// The disk is as fast as before.
     Fast(Sid),
     /// The disk has room.
@@ -158,6 +158,8 @@ pub enum FaultEnd {
     Progress {
         /// The blocked links.
         links: Vec<(Sid, Sid)>,
+        /// By which fault.
+        fault: u64,
         /// Committed transactions when it began.
         committed: usize,
     },
