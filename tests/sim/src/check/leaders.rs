@@ -35,7 +35,7 @@ impl Checker {
         let last = self.history.last().map(|c| c.mark);
         let follows = |server: ServerId| {
             let server = self.servers.get(&server);
-            server.is_some_and(|s| s.current_epoch >= epoch && last.is_none_or(|l| s.holds(l)))
+            server.is_some_and(|s| s.has_joined(epoch) && last.is_none_or(|l| s.holds(l)))
         };
         if members.is_quorum(follows) {
             return Ok(());

@@ -51,6 +51,8 @@ struct Server {
     in_force: u64,
     /// What was on media that were lost.
     lost: Vec<Medium>,
+    /// The current epoch of the last one that was lost.
+    lost_epoch: i64,
     position: Position,
     accepted_epoch: i64,
     current_epoch: i64,
@@ -60,6 +62,11 @@ impl Server {
     fn holds(&self, mark: Mark) -> bool {
         let holds = |medium: &Medium| medium.holds(mark);
         self.media.get(&self.in_force).is_some_and(holds) || self.lost.iter().any(holds)
+    }
+
+    /// Whether it has acknowledged, with what it has or had, what the leader of this epoch began with.
+    fn has_joined(&self, epoch: i64) -> bool {
+        self.current_epoch.max(self.lost_epoch) >= epoch
     }
 }
 
@@ -113,6 +120,7 @@ impl Checker {
             media: [(0, Medium::behind(base))].into(),
             in_force: 0,
             lost: Vec::new(),
+            lost_epoch: 0,
             position: Position::Down,
             accepted_epoch: 0,
             current_epoch: 0,
@@ -235,13 +243,16 @@ impl Checker {
         server.lost.extend(server.media.remove(&server.in_force));
         server.media = [(0, Medium::default())].into();
         server.in_force = 0;
+        server.lost_epoch = server.lost_epoch.max(server.current_epoch);
         server.accepted_epoch = 0;
         server.current_epoch = 0;
     }
 
     /// A server has everything again that it ever acknowledged.
     pub fn intact(&mut self, id: ServerId) {
-        self.server(id).lost.clear();
+        let server = self.server(id);
+        server.lost.clear();
+        server.lost_epoch = 0;
     }
 
     fn check_digest(&mut self, id: ServerId, zxid: Zxid, index: usize, digest: i64) -> Check {
