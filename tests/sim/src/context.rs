@@ -68,6 +68,13 @@ pub enum Answer {
         /// The learner's zxid.
         zxid: Zxid,
     },
+    /// The state to send a learner is pinned.
+    Pinned {
+        /// The learner's connection.
+        conn: u64,
+    },
+    /// The oldest request of a learner that waits has come to its turn.
+    Asked,
     /// An attempt to connect has ended.
     Dialled {
         /// To whom.

@@ -93,6 +93,8 @@ pub struct Checker {
     described: usize,
     /// The counter that an epoch begins with.
     first_counter: i64,
+    /// There are no epochs: one server leads whenever it runs.
+    pub standalone: bool,
 }
 
 impl Checker {
@@ -111,6 +113,7 @@ impl Checker {
             open_sessions: BTreeSet::new(),
             described: 0,
             first_counter,
+            standalone: false,
         }
     }
 

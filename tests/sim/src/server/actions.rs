@@ -2,6 +2,7 @@
 
 use ringkeeper::zab::{Action, Packet, Role};
 
+use super::leading::Asked;
 use super::process::{Death, Machine, Process};
 use crate::context::{Answer, Context};
 use crate::store::epochs::Epochs;
@@ -49,14 +50,15 @@ impl Process {
                 let after = machine.random.spread(500);
                 self.answer_in(ctx, machine, after, Answer::LookedUp { conn: conn.0, zxid });
             }
-            Action::PinSnapshot { conn } => self.pin(ctx, conn),
+            Action::PinSnapshot { conn } => self.begin_pin(ctx, machine, conn),
             Action::SendSnapshot { conn, zxid } => self.send_snapshot(ctx, machine, conn, zxid),
             Action::UnpinSnapshot { conn } => {
                 self.pins.remove(&conn);
             }
             Action::StoreEpochs { token, accepted, current, intact } => {
                 // One after the other.
-                self.epoch_stores.push_back((token, Epochs { accepted, current, intact }));
+                self.epochs = Epochs { accepted, current, intact };
+                self.epoch_stores.push_back((token, self.epochs));
                 if self.epoch_stores.len() == 1 {
                     let after = self.disk_time(ctx, machine);
                     self.answer_in(ctx, machine, after, Answer::Epochs);
@@ -80,11 +82,11 @@ impl Process {
             }
             Action::Role(role) => self.take_role(ctx, machine, role),
             Action::Request { sid, conn, request } => {
-                self.learner_asks(ctx, machine, sid, conn, &request);
+                self.queue_up(ctx, machine, Asked::Request(sid, conn, request));
             }
             Action::Revalidate { sid, conn, session, timeout_ms } => {
-                let valid = self.revalidate(ctx, machine, sid, session, timeout_ms);
-                self.zab.revalidated(conn, session, valid);
+                let asked = Asked::Revalidate(sid, conn, session, timeout_ms);
+                self.queue_up(ctx, machine, asked);
             }
             Action::Touched { sid: _, sessions } => {
                 for (session, timeout_ms) in sessions {
@@ -104,6 +106,9 @@ impl Process {
     fn take_role(&mut self, ctx: &mut Context, machine: &mut Machine, role: Role) {
         let served = self.serves();
         let was = std::mem::replace(&mut self.role, role);
+        if !self.leads() {
+            self.asked.clear();
+        }
         match role {
             Role::Looking => ctx.report.looking += u64::from(was != Role::Looking),
             Role::Leading { epoch, serving: true } => {

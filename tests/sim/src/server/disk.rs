@@ -4,6 +4,7 @@ use ringkeeper::zab::Mistake;
 
 use super::process::{Death, Machine, Process};
 use super::state::Submitted;
+use super::stutter::Told;
 use crate::context::{Answer, Context};
 use crate::store::StoreError;
 use crate::time::MS;
@@ -37,6 +38,7 @@ impl Process {
                 let mut reports = Vec::new();
                 state.durable(through, &mut reports);
                 for (zxid, generation) in reports {
+                    self.tell(ctx, Told::Durable(zxid, generation));
                     self.zab.handle_durable(zxid, generation);
                 }
             }
@@ -61,6 +63,7 @@ impl Process {
                 if epochs.intact {
                     ctx.checker.intact(machine.sid);
                 }
+                self.tell(ctx, Told::Stored(token));
                 self.zab.handle_epochs_stored(token);
                 self.epoch_stores.pop_front();
                 if !self.epoch_stores.is_empty() {

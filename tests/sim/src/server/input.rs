@@ -3,6 +3,7 @@
 use ringkeeper::zab::{ConnId, LookUpAnswer, Sid};
 
 use super::process::{Death, Inbox, Input, Machine, Process};
+use super::stutter::Told;
 use crate::check::{Rule, Violation};
 use crate::client::Ask;
 use crate::context::{Answer, Context, Event, Message};
@@ -67,6 +68,9 @@ impl Process {
                         return;
                     }
                     if let Some(Input::Packet(packet)) = inputs.pop_front() {
+                        if ctx.plan.odd.stutter_per_mille > 0 {
+                            self.tell(ctx, Told::Packet(id, packet.clone()));
+                        }
                         self.zab.handle_packet(id, packet);
                         self.carry_out(ctx, machine);
                     }
@@ -75,12 +79,14 @@ impl Process {
                     let wanted = self.staging.filter(|s| s.conn == id && !s.begun);
                     let Some(staging) = wanted else { return };
                     if let Some(Input::Snapshot(bytes)) = inputs.pop_front() {
+                        self.zab.handle_progress(id);
                         self.stage(ctx, machine, staging, &bytes);
                     }
                 }
                 Some(Input::Closed) => {
                     self.inputs.remove(&conn);
                     self.pins.remove(&id);
+                    self.tell(ctx, Told::Closed(id));
                     self.zab.handle_closed(id);
                     self.carry_out(ctx, machine);
                     if self.staging.is_some_and(|s| s.conn == id && !s.begun) {
@@ -106,15 +112,18 @@ impl Process {
             Answer::Epochs => self.store_epochs(ctx, machine),
             Answer::Truncated { last, generation } => {
                 self.log_busy = false;
+                self.tell(ctx, Told::Truncated(last, generation));
                 self.zab.handle_truncated(last, generation);
             }
             Answer::TakenOver { generation } => {
                 self.log_busy = false;
+                self.tell(ctx, Told::TakenOver(generation));
                 self.zab.handle_taken_over(generation);
             }
             Answer::Staged { conn, ok } => {
                 self.log_busy = false;
                 self.staging = None;
+                self.tell(ctx, Told::Staged(ConnId(conn)));
                 match ok {
                     true => self.zab.handle_snapshot_staged(ConnId(conn)),
                     false => self.zab.handle_snapshot_failed(ConnId(conn)),
@@ -127,8 +136,12 @@ impl Process {
                     Err(why) => return self.die(Death::DiskFailed(why)),
                 };
                 let too_much = machine.random.chance(ctx.plan.odd.snapshot_per_mille);
-                self.zab.handle_lookup(ConnId(conn), LookUpAnswer { floor, too_much });
+                let answer = LookUpAnswer { floor, too_much };
+                self.tell(ctx, Told::LookedUp(ConnId(conn), answer));
+                self.zab.handle_lookup(ConnId(conn), answer);
             }
+            Answer::Pinned { conn } => self.pinned(ctx, ConnId(conn)),
+            Answer::Asked => self.learner_turn(ctx, machine),
             Answer::Dialled { .. } => {}
             Answer::Deadline => {
                 if ctx.now() >= self.deadline_at {
@@ -137,6 +150,7 @@ impl Process {
             }
             Answer::Beat => self.beat(ctx, machine),
         }
+        self.stutter(ctx, machine);
         self.pump(ctx, machine);
         self.carry_out(ctx, machine);
         self.take_all_inputs(ctx, machine);
@@ -177,11 +191,41 @@ impl Process {
         self.take_all_inputs(ctx, machine);
     }
 
+    /// What the core says of itself is what it has asked for.
+    fn compare_with_core(&mut self, ctx: &mut Context, machine: &Machine) {
+        if ctx.mistakes != Default::default() {
+            return;
+        }
+        let is = (self.zab.role(), self.zab.config().version, self.zab.epochs());
+        let epochs = (self.epochs.accepted, self.epochs.current);
+        let asked = (self.role, self.config.version, epochs);
+        if is != asked {
+            let what = format!("its core is {is:x?} and asked for {asked:x?}");
+            return self.wrong(ctx, machine, what);
+        }
+        let (logged, committed) = (self.zab.last_logged(), self.zab.committed());
+        let (last, published) = (self.state().last_logged(), self.published());
+        let done = self.log_queue.is_empty() && !self.log_busy && self.staged.is_none();
+        // A snapshot that has taken over is the driver's state at once; the core publishes it at UPTODATE.
+        let level = committed == published || !self.serves();
+        if done && !(logged == last && level) {
+            let what = format!(
+                "its core has {logged:x} and {committed:x} logged and committed, itself {last:x} and {published:x}"
+            );
+            return self.wrong(ctx, machine, what);
+        }
+        let outstanding = self.zab.outstanding();
+        if outstanding > ctx.plan.outstanding_max {
+            self.wrong(ctx, machine, format!("{outstanding} proposals wait for a quorum"));
+        }
+    }
+
     /// After anything that came in: says when it wants to be asked again.
     pub fn settle(&mut self, ctx: &mut Context, machine: &mut Machine) {
         if self.death.is_some() {
             return;
         }
+        self.compare_with_core(ctx, machine);
         self.flush(ctx, machine);
         let mut submitted = std::mem::take(&mut self.submitted);
         let now_ns = ctx.now() * 1000;

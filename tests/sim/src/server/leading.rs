@@ -11,8 +11,15 @@ use ringkeeper::zab::{ConnId, EnsembleConfig, LearnerRequest, Mistake, Refusal, 
 
 use super::process::{Machine, Process};
 use super::requests::SYNC;
-use crate::context::Context;
+use super::stutter::Told;
+use crate::context::{Answer, Context};
 use crate::time::MS;
+
+/// What a learner asks, as it waits for its turn.
+pub(super) enum Asked {
+    Request(Sid, ConnId, LearnerRequest),
+    Revalidate(Sid, ConnId, i64, i32),
+}
 
 /// A session as the leader watches it.
 pub(super) struct Tracked {
@@ -36,8 +43,34 @@ impl Process {
             .collect();
     }
 
+    /// A learner asks something: done at once, or in its turn.
+    pub(super) fn queue_up(&mut self, ctx: &mut Context, machine: &mut Machine, asked: Asked) {
+        self.asked.push_back(asked);
+        match ctx.plan.odd.late_us {
+            0 => self.learner_turn(ctx, machine),
+            late_us => {
+                let after = machine.random.spread(late_us);
+                self.answer_in(ctx, machine, after, Answer::Asked);
+            }
+        }
+    }
+
+    /// The oldest question of a learner has come to its turn.
+    pub(super) fn learner_turn(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        match self.asked.pop_front() {
+            Some(Asked::Request(sid, conn, request)) => {
+                self.learner_asks(ctx, machine, sid, conn, &request);
+            }
+            Some(Asked::Revalidate(sid, conn, session, timeout_ms)) => {
+                let valid = self.revalidate(ctx, machine, sid, session, timeout_ms);
+                self.zab.revalidated(conn, session, valid);
+            }
+            None => {}
+        }
+    }
+
     /// A learner's request in its turn.
-    pub(super) fn learner_asks(
+    fn learner_asks(
         &mut self,
         ctx: &mut Context,
         machine: &mut Machine,
@@ -116,11 +149,7 @@ impl Process {
         let zxid = match self.zab.next_zxid() {
             Ok(zxid) => zxid,
             Err(refusal) => {
-                if refusal == Refusal::Rollover {
-                    ctx.report.rollovers += 1;
-                    // The core moves when it is asked for what it has no number for.
-                    let _ = self.zab.propose(0, Arc::from(&b""[..]));
-                }
+                ctx.report.rollovers += u64::from(refusal == Refusal::Rollover);
                 return Err(refusal);
             }
         };
@@ -156,7 +185,11 @@ impl Process {
         if let Err(why) = self.in_force.hold(bytes.clone()) {
             self.wrong(ctx, machine, why);
         }
-        self.zab.propose(zxid, bytes)
+        self.tell(ctx, Told::Proposed(zxid));
+        if let Err(refusal) = self.zab.propose(zxid, bytes) {
+            self.wrong(ctx, machine, format!("0x{zxid:x} was given out and is refused: {refusal}"));
+        }
+        Ok(())
     }
 
     fn has_moved(&mut self, from: Sid, session: i64, op: OpCode) -> bool {

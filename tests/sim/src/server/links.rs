@@ -3,6 +3,7 @@
 use ringkeeper::zab::{CloseReason, ConnId, Packet, Sid};
 
 use super::process::{Inbox, Link, Machine, Process};
+use super::stutter::Told;
 use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context, Message};
 use crate::network::{End, Port};
@@ -15,6 +16,10 @@ impl Process {
         to: Sid,
         message: ringkeeper::zab::Notification,
     ) {
+        let mut message = message;
+        if ctx.plan.odd.old_votes.contains(&machine.sid) {
+            (message.version, message.config) = (0, None);
+        }
         let link = self.links.entry(to).or_default();
         link.last = Some(message.clone());
         match link.conn {
@@ -61,9 +66,13 @@ impl Process {
         match (attempt, conn) {
             (Some(attempt), Some(conn)) => {
                 self.inputs.insert(conn, Inbox::new(to, 1));
+                self.tell(ctx, Told::Attempt(attempt));
                 self.zab.handle_connected(attempt, ConnId(conn));
             }
-            (Some(attempt), None) => self.zab.handle_connect_failed(attempt),
+            (Some(attempt), None) => {
+                self.tell(ctx, Told::Attempt(attempt));
+                self.zab.handle_connect_failed(attempt);
+            }
             (None, conn) => {
                 self.links.entry(to).or_default().dialling = false;
                 if let Some(conn) = conn {
@@ -141,6 +150,7 @@ impl Process {
                 ctx.fail(Violation { rule: Rule::Breach, detail });
             }
         }
+        self.tell(ctx, Told::Closed(conn));
         self.inputs.remove(&conn.0);
         self.pins.remove(&conn);
         if self.staging.is_some_and(|s| s.conn == conn && !s.begun) {

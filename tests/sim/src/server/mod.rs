@@ -7,6 +7,7 @@
 //! - [`actions`]: carrying out the core's actions
 //! - [`links`]: connections to other servers; [`supply`]: what a leader gives learners of its history
 //! - [`log_queue`]: the log's and memory's actions, each in its turn; [`disk`]: writes, epochs, spares
+//! - [`stutter`]: a driver that says things twice
 //! - [`requests`]: what clients ask for; [`leading`]: what a leader makes of it
 
 mod actions;
@@ -18,6 +19,7 @@ mod log_queue;
 mod process;
 mod requests;
 pub mod state;
+mod stutter;
 mod supply;
 
 pub use process::{Clocks, Death, Machine, Process};

@@ -11,9 +11,10 @@ use ringkeeper::zab::{
     ZabConfig,
 };
 
-use super::leading::Tracked;
+use super::leading::{Asked, Tracked};
 use super::requests::Attached;
 use super::state::{State, Submitted};
+use super::stutter::Told;
 use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context, Event};
 use crate::disk::Disk;
@@ -133,6 +134,12 @@ pub struct Process {
     pub(super) submitted: Vec<Submitted>,
     /// Epochs that wait to be stored, and the core's tokens.
     pub(super) epoch_stores: VecDeque<(u64, Epochs)>,
+    /// As last asked to be stored.
+    pub(super) epochs: Epochs,
+    /// Questions of learners that wait for their turn.
+    pub(super) asked: VecDeque<Asked>,
+    /// What the core was told of late: see [`stutter`](super::stutter).
+    pub(super) told: VecDeque<Told>,
     pub(super) spares_due: bool,
     pub(super) deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -229,6 +236,9 @@ impl Process {
             actions: Vec::new(),
             submitted: Vec::new(),
             epoch_stores: VecDeque::new(),
+            epochs: Epochs { accepted: epochs.accepted.max(epochs.current), ..epochs },
+            asked: VecDeque::new(),
+            told: VecDeque::new(),
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {
@@ -333,7 +343,12 @@ fn zab_config(ctx: &Context, sid: Sid) -> ZabConfig {
         tick_ms: plan.tick_ms,
         init_limit: plan.init_limit,
         sync_limit: plan.sync_limit,
+        standalone: plan.standalone,
+        stamp_first_config: plan.stamp_first_config,
         window_txns_max: plan.window,
+        window_bytes_max: plan.window_bytes,
+        outstanding_max: plan.outstanding_max,
+        learners_max: plan.learners_max,
         first_counter: plan.first_counter,
         force_snapshot: plan.odd.force_snapshot,
         mistakes: ctx.mistakes,

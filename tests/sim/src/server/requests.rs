@@ -7,6 +7,7 @@ use ringkeeper::protocol::{OpCode, Zxid};
 use ringkeeper::zab::{LearnerRequest, Sid};
 
 use super::process::{Machine, Process};
+use super::stutter::Told;
 use crate::check::Applied;
 use crate::client::{Ask, Reply, What, create_session_body};
 use crate::context::{Context, Event};
@@ -257,6 +258,7 @@ impl Process {
             && cxid == barrier
         {
             self.barrier = None;
+            self.tell(ctx, Told::Barrier(token));
             self.zab.handle_barrier(token);
         }
         if applied.opens {

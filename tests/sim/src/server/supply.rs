@@ -7,8 +7,9 @@ use ringkeeper::zab::{ConnId, Mistake, Packet};
 
 use super::links::post;
 use super::process::{Death, Machine, Process};
-use super::state::config_in;
-use crate::context::{Context, Message};
+use super::state::{State, config_in};
+use super::stutter::Told;
+use crate::context::{Answer, Context, Message};
 use crate::store::snapshot;
 impl Process {
     pub(super) fn stream(
@@ -44,7 +45,32 @@ impl Process {
         }
     }
 
-    pub(super) fn pin(&mut self, ctx: &mut Context, conn: ConnId) {
+    /// Pins the published state, and says so at once or after a while.
+    pub(super) fn begin_pin(&mut self, ctx: &mut Context, machine: &mut Machine, conn: ConnId) {
+        self.pin(ctx, conn);
+        match ctx.plan.odd.late_us {
+            0 => self.pinned(ctx, conn),
+            late_us => {
+                let after = machine.random.spread(late_us);
+                self.answer_in(ctx, machine, after, Answer::Pinned { conn: conn.0 });
+            }
+        }
+    }
+
+    /// Tells the core what is pinned.
+    pub(super) fn pinned(&mut self, ctx: &mut Context, conn: ConnId) {
+        // What comes behind it must still be in the log.
+        let known = |state: &mut State, zxid| state.floor(zxid).ok().flatten() == Some(zxid);
+        let zxid = self.pins.get(&conn).map(|(zxid, _)| *zxid);
+        if zxid.is_some_and(|zxid| !known(&mut self.in_force, zxid)) {
+            self.pin(ctx, conn);
+        }
+        let zxid = self.pins.get(&conn).map_or(0, |(zxid, _)| *zxid);
+        self.tell(ctx, Told::Pinned(conn, zxid));
+        self.zab.handle_snapshot_pinned(conn, zxid);
+    }
+
+    fn pin(&mut self, ctx: &mut Context, conn: ConnId) {
         let tree = &self.in_force.store.tree;
         let zxid = tree.published();
         let bytes = match ctx.mistakes.has(Mistake::SnapshotHoldsUncommitted) {
@@ -52,7 +78,6 @@ impl Process {
             false => snapshot::encode(tree, zxid),
         };
         self.pins.insert(conn, (zxid, bytes.into()));
-        self.zab.handle_snapshot_pinned(conn, zxid);
     }
 
     pub(super) fn send_snapshot(
@@ -75,5 +100,6 @@ impl Process {
         }
         post(ctx, machine, conn.0, Message::Packet(Packet::Snap { zxid }));
         post(ctx, machine, conn.0, Message::Snapshot(bytes));
+        self.zab.handle_progress(conn);
     }
 }

@@ -68,7 +68,8 @@ impl World {
     pub fn new(plan: Arc<Plan>, mistakes: Mistakes, trace: bool) -> World {
         let seed = plan.seed;
         let tree = ringkeeper::tree::new(crate::store::snapshot::tree_config());
-        let checker = Checker::new((0, tree.digest()), &plan.config, plan.first_counter);
+        let mut checker = Checker::new((0, tree.digest()), &plan.config, plan.first_counter);
+        checker.standalone = plan.standalone;
         let network = Network::new(plan.network.clone(), Random::new(seed, "network", 0));
         let mut ctx = Context {
             queue: Queue::new(),
