@@ -3,7 +3,7 @@
 
 #[path = "transcripts/file.rs"]
 mod file;
-#[path = "transcripts/replay.rs"]
+#[path = "transcripts/replay/mod.rs"]
 mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -29,6 +29,8 @@ struct State<F> {
     /// Segments that nobody needs any more.
     retired: VecDeque<u64>,
     next_index: u64,
+    /// What a batch that waits needs at once, if that is more than are kept ready.
+    asked: usize,
     failed: Option<String>,
     stop: bool,
 }
@@ -73,7 +75,8 @@ pub(crate) fn pair<D: LogDir>(
     ready: VecDeque<Spare<D::File>>,
     next_index: u64,
 ) -> (Spares<D::File>, SpareMaker<D>) {
-    let state = State { ready, retired: VecDeque::new(), next_index, failed: None, stop: false };
+    let (retired, failed) = (VecDeque::new(), None);
+    let state = State { ready, retired, next_index, asked: 0, failed, stop: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     let maker = SpareMaker { dir, shared: shared.clone(), segment_bytes, wanted, notify: None };
     (Spares { shared }, maker)
@@ -82,9 +85,22 @@ pub(crate) fn pair<D: LogDir>(
 impl<F> Spares<F> {
     /// Takes the next spare.
     pub fn take(&self) -> Option<Spare<F>> {
-        let spare = self.shared.lock().ready.pop_front();
+        let spare = {
+            let mut state = self.shared.lock();
+            state.asked = 0;
+            state.ready.pop_front()
+        };
         self.shared.changed.notify_all();
         spare
+    }
+
+    /// A batch waits until so many are ready: a learner that catches up may need more than are kept.
+    pub fn ask(&self, needed: usize) {
+        {
+            let mut state = self.shared.lock();
+            state.asked = state.asked.max(needed);
+        }
+        self.shared.changed.notify_all();
     }
 
     /// Spares that are ready, and why there are no more, if making them failed.
@@ -111,7 +127,7 @@ impl<D: LogDir> SpareMaker<D> {
     pub fn turn(&self) -> bool {
         let (retired, short, index) = {
             let mut state = self.shared.lock();
-            let short = state.ready.len() < self.wanted;
+            let short = state.ready.len() < self.wanted.max(state.asked);
             let retired = state.retired.pop_front();
             if short {
                 state.next_index += 1;
@@ -198,7 +214,8 @@ impl<D: LogDir> SpareMaker<D> {
                 if state.stop {
                     return;
                 }
-                let due = !state.retired.is_empty() || state.ready.len() < self.wanted;
+                let short = state.ready.len() < self.wanted.max(state.asked);
+                let due = !state.retired.is_empty() || short;
                 if due && state.failed.is_none() {
                     continue;
                 }

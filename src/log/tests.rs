@@ -641,6 +641,29 @@ fn a_full_disk_does_not_keep_a_server_from_starting() {
 }
 
 #[test]
+fn a_batch_that_needs_more_segments_than_are_kept_ready_gets_them() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    let mut batch = BatchBuilder::new();
+    let last = (options().spares as i64 + 3) * SEGMENT as i64 / 1000;
+    for zxid in 1..=last {
+        batch.push(zxid, &record(zxid, 1000));
+    }
+    let refused = life.writer.frame(&batch, 0, 0).err().expect("there are too few spares");
+    assert!(matches!(refused, LogError::SpareNotReady), "{refused}");
+    assert_eq!(life.writer.room(0), Room::Enough, "to ask for less changes nothing");
+    while life.maker.turn() {}
+    let writes = life.writer.frame(&batch, 0, 0).expect("they have been made");
+    for token in life.take(writes) {
+        life.complete(token);
+    }
+    assert_replays(&dir, last, 1000);
+    while life.maker.turn() {}
+    let spares = dir.list().expect("lists").len() - life.writer.segments();
+    assert_eq!(spares, options().spares, "afterwards no more are kept than before");
+}
+
+#[test]
 fn a_segment_of_another_log_and_a_renamed_one_are_refused() {
     let (one, other) = (SimDir::new(), SimDir::new());
     let (_, _) = written(&one);

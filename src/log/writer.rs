@@ -267,11 +267,12 @@ impl<D: LogDir> Writer<D> {
     }
 
     pub(super) fn need_spares(&self, needed: usize) -> Result<(), LogError> {
-        match self.spares.status() {
-            (ready, _) if ready >= needed => Ok(()),
-            (_, Some(reason)) => Err(LogError::NoSpace { reason }),
-            (_, None) => Err(LogError::SpareNotReady),
+        let (ready, failed) = self.spares.status();
+        if ready >= needed {
+            return Ok(());
         }
+        self.spares.ask(needed);
+        Err(failed.map_or(LogError::SpareNotReady, |reason| LogError::NoSpace { reason }))
     }
 
     /// Is there room for `bytes` more of transactions? Ask before a transaction is made: what was

@@ -37,6 +37,10 @@ impl Leader {
         if !settled && !c.has(Mistake::OldLeaderCommitsAfterHandOver) {
             return Err(Refusal::ReconfigInProgress);
         }
+        // Said before the transaction is made: whoever has a number for it has it in memory when it is proposed.
+        if self.outstanding(c) >= c.config.outstanding_max {
+            return Err(Refusal::Full);
+        }
         Ok(self.successor(c))
     }
 
@@ -81,9 +85,6 @@ impl Leader {
     ) -> Result<(), Refusal> {
         if zxid != self.next_zxid(c)? {
             return Err(Refusal::WrongZxid);
-        }
-        if self.outstanding(c) >= c.config.outstanding_max {
-            return Err(Refusal::Full);
         }
         self.last_proposed = zxid;
         let alone = self.peers.is_empty() && c.config.window_txns_max == 0 && config.is_none();

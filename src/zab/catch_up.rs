@@ -268,7 +268,7 @@ impl Learner {
         // this number out on every server, no client that saw it at the leader is ahead of them.
         let published = self.settled.max(make_zxid(self.epoch, 0));
         c.needs_snapshot = false;
-        c.failed_with = None;
+        c.in_step();
         c.vote.peer_epoch = self.epoch;
         self.phase = Phase::Live;
         c.commit(self.settled, published);

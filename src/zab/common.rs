@@ -64,6 +64,15 @@ pub(super) struct InForce {
     proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
 }
 
+/// A server that was elected and did not answer us as a leader does.
+#[derive(Debug, Clone, Copy)]
+struct PassedOver {
+    sid: Sid,
+    until: u64,
+    /// How often that has happened since we were last in step with a leader.
+    times: u32,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Common {
@@ -83,8 +92,8 @@ pub(super) struct Common {
     pub accepted_of: Option<(Sid, Epoch)>,
     /// The leader that we tried to learn from last without getting in step, and when.
     pub failed_with: Option<(Sid, u64)>,
-    /// Servers to which no connection could be made, and until when they are passed over in elections.
-    passed_over: Vec<(Sid, u64)>,
+    /// Servers that did not take us as learners, and how long they are passed over in elections.
+    passed_over: Vec<PassedOver>,
     /// A snapshot is being read, and nothing of it is in `history` yet.
     pub staging: bool,
     /// The log is being cut, or a staged snapshot takes over. Until the driver says how that ended nobody knows what our
@@ -107,6 +116,9 @@ pub(super) struct Common {
 
 /// Servers remembered as answered.
 const ANSWERED_MAX: usize = 64;
+
+/// Servers remembered as passed over.
+const PASSED_OVER_MAX: usize = 64;
 
 impl Common {
     pub fn new(config: ZabConfig, durable: Durable, now: u64) -> Common {
@@ -225,18 +237,34 @@ impl Common {
         self.actions.push(Action::SendElection { to, message });
     }
 
-    /// No connection to this server could be made, which was tried since then. Others will find out as late as we did: it
-    /// is passed over long enough for all to do so at the same time.
+    /// This server was elected, and since then it could not be connected to, or did not answer as a leader does. Others
+    /// find that out earlier or later than we do, each in its own way: it is passed over long enough for all to do so
+    /// at the same time, longer each time, until we are in step with some leader.
     pub fn pass_over(&mut self, sid: Sid, since: u64) {
-        let until = self.now + 2 * (self.now - since) + 2 * self.config.tick_ms;
-        let now = self.now;
-        self.passed_over.retain(|(other, until)| *other != sid && *until > now);
-        self.passed_over.push((sid, until));
+        let known = self.passed_over.iter().find(|known| known.sid == sid);
+        let times = known.map_or(0, |known| known.times + 1);
+        let tried = 2 * (self.now - since);
+        // As long as anyone may have tried: a few connections that are held without an answer.
+        let tries = u64::from(self.config.connect_tries);
+        let longest = 4 * self.init_ms() + 2 * tries * (tries + 1) * self.config.connect_retry_ms;
+        let grown = tried.saturating_mul(1 << times.min(16)).min(longest);
+        let until = self.now + tried.max(grown) + 2 * self.config.tick_ms;
+        self.passed_over.retain(|known| known.sid != sid);
+        if self.passed_over.len() >= PASSED_OVER_MAX {
+            self.passed_over.remove(0);
+        }
+        self.passed_over.push(PassedOver { sid, until, times });
     }
 
     /// Whether votes for this server are idle at present.
     pub fn is_passed_over(&self, sid: Sid) -> bool {
-        self.passed_over.iter().any(|(other, until)| *other == sid && *until > self.now)
+        self.passed_over.iter().any(|known| known.sid == sid && known.until > self.now)
+    }
+
+    /// We are in step with a leader: what was tried before says nothing any more.
+    pub fn in_step(&mut self) {
+        self.failed_with = None;
+        self.passed_over.clear();
     }
 
     /// Whether a server that does not vote may be answered again.

@@ -288,7 +288,7 @@ impl Zab {
 
     // ---- what the server wants: leader
 
-    /// The zxid for the next proposal.
+    /// The zxid for the next proposal. `Ok`: [`propose`](Zab::propose) will take it.
     pub fn next_zxid(&self) -> Result<Zxid, Refusal> {
         match &self.part {
             Part::Leader(leader) => leader.next_zxid(&self.c),

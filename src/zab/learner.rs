@@ -76,6 +76,8 @@ pub(super) struct Learner {
     pub(super) conn: Option<ConnId>,
     pub(super) attempt: u64,
     pub(super) tries: u32,
+    /// When it began to follow this leader.
+    pub(super) begun_at: u64,
     /// When to connect again.
     pub(super) retry_at: u64,
     /// When the leader was last heard.
@@ -102,6 +104,7 @@ impl Learner {
             conn: None,
             attempt: 0,
             tries: 0,
+            begun_at: c.now,
             retry_at: u64::MAX,
             heard_at: c.now,
             settled: c.history.committed(),
@@ -186,8 +189,8 @@ impl Learner {
 
     pub fn time(&mut self, c: &mut Common) {
         if self.patience(c).is_some_and(|patience| c.now >= self.heard_at + patience) {
-            if self.phase == Phase::Connecting {
-                c.pass_over(self.leader, self.heard_at);
+            if matches!(self.phase, Phase::Connecting | Phase::Registering) {
+                c.pass_over(self.leader, self.begun_at);
             }
             return self.leave(c, CloseReason::TimedOut("the leader"));
         }
@@ -213,15 +216,13 @@ impl Learner {
         if self.phase == Phase::Connecting && attempt == self.attempt {
             self.attempt = 0;
             self.try_again(c);
-            if c.turn.is_some() {
-                c.pass_over(self.leader, self.heard_at);
-            }
         }
     }
 
     pub(super) fn try_again(&mut self, c: &mut Common) {
         self.tries += 1;
         if self.tries >= c.config.connect_tries {
+            c.pass_over(self.leader, self.begun_at);
             c.turn = Some(Turn::Look);
         } else {
             self.retry_at = c.now + c.config.connect_retry_ms;

@@ -70,6 +70,9 @@ fn run(world: &mut Option<World>, command: &Command<'_>, mistakes: Mistakes) -> 
         if let Some(first) = command.value("first") {
             settings.first_counter = i64::from_str_radix(first, 16).unwrap();
         }
+        if let Some(outstanding) = command.value("outstanding") {
+            settings.outstanding_max = outstanding.parse().unwrap();
+        }
         settings.force_snapshot = command.words.contains(&"snapshots");
         *world = Some(World::new(&config, settings));
         return String::new();

@@ -302,11 +302,8 @@ impl World {
             let zab = node.zab.as_mut().unwrap();
             last = zab.next_zxid()?;
             node.memory.push(last);
-            if let Err(refusal) = zab.propose(last, Arc::from(&last.to_be_bytes()[..])) {
-                node.memory.pop();
-                self.perform(sid);
-                return Err(refusal);
-            }
+            let proposed = zab.propose(last, Arc::from(&last.to_be_bytes()[..]));
+            proposed.expect("what has a number, and is in memory, is taken");
             self.perform(sid);
         }
         Ok(last)
@@ -325,7 +322,9 @@ impl World {
         let zxid = zab.next_zxid()?;
         let config = Arc::new(EnsembleConfig { version: zxid, ..config.clone() });
         node.memory.push(zxid);
-        zab.propose_reconfig(zxid, Arc::from(&zxid.to_be_bytes()[..]), config, heir)?;
+        let proposed =
+            zab.propose_reconfig(zxid, Arc::from(&zxid.to_be_bytes()[..]), config, heir);
+        proposed.expect("what was checked, and is in memory, is taken");
         self.perform(sid);
         Ok(zxid)
     }

@@ -7,14 +7,16 @@
 //! frame:  int n (1..=524288) · n bytes
 //! ```
 
+use std::sync::Arc;
+
 use super::error::WireError;
 use super::limits::{FRAME_BYTES_MAX, HELLO_ADDRESS_BYTES_MAX};
 use super::members::is_host_and_port;
-use super::notification::decode_notification;
+use super::notification::decode_another;
 use super::stream::Input;
 use super::strings::java_text;
 use crate::jute::{Decoder, Encode};
-use crate::zab::{Hello, Notification};
+use crate::zab::{EnsembleConfig, Hello, Notification};
 
 /// The first long of a hello with one address (`PROTOCOL_VERSION_V1`).
 const ONE_ADDRESS: i64 = -65536;
@@ -39,17 +41,19 @@ pub enum ElectionItem {
 pub struct ElectionReader {
     input: Input,
     hello_due: bool,
+    /// The configuration of the last notification that had one.
+    known: Option<Arc<EnsembleConfig>>,
 }
 
 impl ElectionReader {
     /// For what the server sends that dialled: a hello comes first.
     pub fn of_dialler() -> ElectionReader {
-        ElectionReader { input: Input::default(), hello_due: true }
+        ElectionReader { input: Input::default(), hello_due: true, known: None }
     }
 
     /// For what the server sends that was dialled.
     pub fn of_acceptor() -> ElectionReader {
-        ElectionReader { input: Input::default(), hello_due: false }
+        ElectionReader { input: Input::default(), hello_due: false, known: None }
     }
 
     /// Appends bytes that have come.
@@ -76,8 +80,11 @@ impl ElectionReader {
             return Ok(None);
         }
         let frame = self.input.take(4 + bytes).get(4..).unwrap_or_default();
-        Ok(Some(match decode_notification(frame, at + 4) {
-            Ok(notification) => ElectionItem::Notification(notification),
+        Ok(Some(match decode_another(frame, at + 4, self.known.as_ref()) {
+            Ok(notification) => {
+                self.known = notification.config.clone().or(self.known.take());
+                ElectionItem::Notification(notification)
+            }
             Err(error) => ElectionItem::Skipped(error),
         }))
     }

@@ -15,7 +15,7 @@ use super::limits::{
 use super::members::read_config;
 use crate::jute::{DecodeError, Decoder, Encode};
 use crate::protocol::{begin_frame, end_frame};
-use crate::zab::{Notification, PeerState, epoch_of};
+use crate::zab::{EnsembleConfig, Notification, PeerState, epoch_of};
 
 /// The first version that has a configuration.
 const VERSION_WITH_CONFIG: i32 = 2;
@@ -23,8 +23,18 @@ const VERSION_WITH_CONFIG: i32 = 2;
 /// Reads a notification from a frame's bytes. `at` is its place in the stream.
 /// A configuration that cannot be read is left out, as in ZooKeeper: the vote counts all the same.
 pub fn decode_notification(frame: &[u8], at: u64) -> Result<Notification, WireError> {
+    decode_another(frame, at, None)
+}
+
+/// As [`decode_notification`], with the configuration of the one before: a server's votes mostly carry the same, which
+/// then need not be read again.
+pub(super) fn decode_another(
+    frame: &[u8],
+    at: u64,
+    known: Option<&Arc<EnsembleConfig>>,
+) -> Result<Notification, WireError> {
     let mut fields = Decoder::new(frame);
-    let read = read(&mut fields, frame.len());
+    let read = read(&mut fields, frame.len(), known);
     let (state, notification) =
         read.map_err(|error| WireError::Content { what: "notification", at, error })?;
     let state = match state {
@@ -41,7 +51,11 @@ pub fn decode_notification(frame: &[u8], at: u64) -> Result<Notification, WireEr
 }
 
 /// The number of the state, and everything else.
-fn read(fields: &mut Decoder<'_>, bytes: usize) -> Result<(i32, Notification), DecodeError> {
+fn read(
+    fields: &mut Decoder<'_>,
+    bytes: usize,
+    known: Option<&Arc<EnsembleConfig>>,
+) -> Result<(i32, Notification), DecodeError> {
     let state = fields.i32()?;
     let (leader, zxid, election_epoch) = (fields.i64()?, fields.i64()?, fields.i64()?);
     let peer_epoch = match bytes {
@@ -57,7 +71,10 @@ fn read(fields: &mut Decoder<'_>, bytes: usize) -> Result<(i32, Notification), D
         let offset = fields.offset();
         let text = fields.buffer()?;
         let text = text.ok_or(DecodeError::Null { what: "configuration", offset })?;
-        config = read_config(text).ok().map(Arc::new);
+        config = match known {
+            Some(known) if known.text.as_bytes() == text => Some(Arc::clone(known)),
+            _ => read_config(text).ok().map(Arc::new),
+        };
     }
     let vote = Notification {
         state: PeerState::Looking,

@@ -1,27 +1,25 @@
 //! Configurations as text, as the znode of the configuration holds it.
 
+use ringkeeper::zab::wire::{Member, Members, PeerAddress, read_config};
 use ringkeeper::zab::{EnsembleConfig, Server, ServerKind, Sid};
 
 use crate::check::Membership;
 
 /// The text of a configuration.
 pub fn text(version: i64, servers: &[Server]) -> String {
-    let mut text = String::new();
-    for server in servers {
-        let kind = match server.kind {
-            ServerKind::Participant => "participant",
-            ServerKind::Observer => "observer",
-        };
-        let (host, port) = server.quorum_address.split_once(':').unwrap_or(("", ""));
-        text += &format!("server.{}={host}:{port}:3888:{kind};0.0.0.0:2181\n", server.sid);
-    }
-    for server in servers {
-        if let Some(group) = server.group {
-            text +=
-                &format!("group.{}={group}\nweight.{}={}\n", server.sid, server.sid, server.weight);
+    let member = |server: &Server| {
+        let (host, port) = server.quorum_address.split_once(':').unwrap_or_default();
+        let quorum_port = port.parse().unwrap_or_default();
+        Member {
+            sid: server.sid,
+            kind: server.kind,
+            addresses: vec![PeerAddress { host: host.into(), quorum_port, election_port: 3888 }],
+            client: Some(("0.0.0.0".into(), 2181)),
+            group: server.group,
+            weight: server.weight,
         }
-    }
-    text + &format!("version={version:x}")
+    };
+    Members { version, servers: servers.iter().map(member).collect() }.to_string()
 }
 
 /// A configuration with its text.
@@ -37,31 +35,7 @@ pub fn server(sid: Sid, kind: ServerKind) -> Server {
 
 /// Reads what [`text`] makes; `None` for anything else.
 pub fn parse(text: &str) -> Option<EnsembleConfig> {
-    let mut servers: Vec<Server> = Vec::new();
-    let mut version = None;
-    for line in text.lines() {
-        let (key, value) = line.split_once('=')?;
-        match key.split_once('.') {
-            None => version = i64::from_str_radix(value, 16).ok(),
-            Some(("server", sid)) => {
-                let kind = if value.contains(":observer") {
-                    ServerKind::Observer
-                } else {
-                    ServerKind::Participant
-                };
-                servers.push(server(sid.parse().ok()?, kind));
-            }
-            Some((key, sid)) => {
-                let sid: Sid = sid.parse().ok()?;
-                let server = servers.iter_mut().find(|server| server.sid == sid)?;
-                match key {
-                    "group" => server.group = Some(value.parse().ok()?),
-                    _ => server.weight = value.parse().ok()?,
-                }
-            }
-        }
-    }
-    Some(EnsembleConfig::new(version?, servers, text))
+    read_config(text.as_bytes()).ok()
 }
 
 /// Who votes in a configuration.

@@ -11,9 +11,10 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::report::Report;
 use crate::time::{Micros, Queue};
+use crate::wire::Sent;
 
 /// What servers send each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// On the election port.
     Vote(Notification),
@@ -67,6 +68,13 @@ pub enum Answer {
         /// The learner's zxid.
         zxid: Zxid,
     },
+    /// The state to send a learner is pinned.
+    Pinned {
+        /// The learner's connection.
+        conn: u64,
+    },
+    /// The oldest request of a learner that waits has come to its turn.
+    Asked,
     /// An attempt to connect has ended.
     Dialled {
         /// To whom.
@@ -84,7 +92,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub enum Event {
     /// Something arrives.
-    Arrive(Transit<Message>),
+    Arrive(Transit<Sent>),
     /// A process gets an answer.
     Answer {
         /// Which server.
@@ -147,8 +155,8 @@ pub enum Event {
 /// What is put right again.
 #[derive(Clone, Debug)]
 pub enum FaultEnd {
-    /// These links are open again.
-    Unblock(Vec<(Sid, Sid)>),
+    /// This fault does not block these links any more.
+    Unblock(u64, Vec<(Sid, Sid)>),
     /// The disk is as fast as before.
     Fast(Sid),
     /// The disk has room.
@@ -157,6 +165,8 @@ pub enum FaultEnd {
     Progress {
         /// The blocked links.
         links: Vec<(Sid, Sid)>,
+        /// By which fault.
+        fault: u64,
         /// Committed transactions when it began.
         committed: usize,
     },
@@ -169,7 +179,7 @@ pub struct Context {
     /// What is to happen.
     pub queue: Queue<Event>,
     /// The connections.
-    pub network: Network<Message>,
+    pub network: Network<Sent>,
     /// The rules.
     pub checker: Checker,
     /// What was seen.
@@ -245,7 +255,7 @@ impl Context {
     }
 
     /// Puts something under way.
-    pub fn transit(&mut self, transit: Option<Transit<Message>>) {
+    pub fn transit(&mut self, transit: Option<Transit<Sent>>) {
         if let Some(transit) = transit {
             self.queue.put(transit.at, Event::Arrive(transit));
         }

@@ -101,13 +101,14 @@ pub struct Network<M> {
     options: NetworkOptions,
     random: Random,
     conns: Vec<Option<Conn<M>>>,
-    blocked: BTreeSet<(ServerId, ServerId)>,
+    /// Blocked links, and by which faults: one that ends leaves what others block.
+    blocked: BTreeMap<(ServerId, ServerId), BTreeSet<u64>>,
 }
 
 impl<M> Network<M> {
     /// A network without connections.
     pub fn new(options: NetworkOptions, random: Random) -> Network<M> {
-        Network { options, random, conns: Vec::new(), blocked: BTreeSet::new() }
+        Network { options, random, conns: Vec::new(), blocked: BTreeMap::new() }
     }
 
     /// No message is late any more.
@@ -124,7 +125,7 @@ impl<M> Network<M> {
 
     /// Whether nothing gets from one server to the other.
     pub fn is_blocked(&self, from: ServerId, to: ServerId) -> bool {
-        self.blocked.contains(&(from, to))
+        self.blocked.contains_key(&(from, to))
     }
 
     /// Whether a connection can be made between two servers: both directions are needed for that.
@@ -151,6 +152,11 @@ impl<M> Network<M> {
     /// A connection that at least one end has open.
     pub fn conn(&self, id: ConnId) -> Option<&Conn<M>> {
         self.conns.get(id as usize)?.as_ref()
+    }
+
+    /// How much an end has sent so far.
+    pub fn sent(&self, id: ConnId, end: End) -> u64 {
+        self.conn(id).map_or(0, |conn| conn.sent[end])
     }
 
     /// Sends from an end that has the connection open; on average `late` later than usual.
@@ -215,7 +221,8 @@ impl<M> Network<M> {
     pub fn watch(&mut self, id: ConnId, from: End) -> Option<u64> {
         let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return None };
         let [a, b] = conn.servers;
-        let cut = conn.broken || self.blocked.contains(&(a, b)) || self.blocked.contains(&(b, a));
+        let cut =
+            conn.broken || self.blocked.contains_key(&(a, b)) || self.blocked.contains_key(&(b, a));
         let begins = cut && conn.open[from] && !std::mem::replace(&mut conn.watched[from], true);
         begins.then(|| conn.sent[from].saturating_sub(1))
     }
@@ -231,7 +238,7 @@ impl<M> Network<M> {
         let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return None };
         conn.watched[from] = false;
         let link = (conn.servers[from], conn.servers[1 - from]);
-        let cut = conn.broken || self.blocked.contains(&link);
+        let cut = conn.broken || self.blocked.contains_key(&link);
         if !cut || conn.taken[from] > place && !conn.broken || !conn.open[from] {
             return None;
         }
@@ -276,7 +283,7 @@ impl<M> Network<M> {
     /// What is to be handed over next of what one end sent.
     pub fn take(&mut self, id: ConnId, from: End) -> Arrival<M> {
         let Some(Some(conn)) = self.conns.get_mut(id as usize) else { return Arrival::Nothing };
-        if self.blocked.contains(&(conn.servers[from], conn.servers[1 - from])) {
+        if self.blocked.contains_key(&(conn.servers[from], conn.servers[1 - from])) {
             return Arrival::Nothing;
         }
         let Some(packet) = conn.waiting[from].remove(&conn.taken[from]) else {
@@ -297,13 +304,22 @@ impl<M> Network<M> {
         Arrival::Deliver(to, packet)
     }
 
-    /// Blocks one direction.
-    pub fn block(&mut self, from: ServerId, to: ServerId) {
-        self.blocked.insert((from, to));
+    /// A fault blocks one direction.
+    pub fn block(&mut self, from: ServerId, to: ServerId, fault: u64) {
+        self.blocked.entry((from, to)).or_default().insert(fault);
     }
 
-    /// Unblocks one direction; returns the connections and ends whose packets can be taken now.
-    pub fn unblock(&mut self, from: ServerId, to: ServerId) -> Vec<(ConnId, End)> {
+    /// A fault blocks one direction no longer; returns the connections and ends whose packets can be taken now.
+    pub fn unblock(&mut self, from: ServerId, to: ServerId, fault: u64) -> Vec<(ConnId, End)> {
+        let Some(faults) = self.blocked.get_mut(&(from, to)) else { return Vec::new() };
+        faults.remove(&fault);
+        if !faults.is_empty() {
+            return Vec::new();
+        }
+        self.open(from, to)
+    }
+
+    fn open(&mut self, from: ServerId, to: ServerId) -> Vec<(ConnId, End)> {
         self.blocked.remove(&(from, to));
         let mut released = Vec::new();
         for (id, conn) in self.conns.iter().enumerate() {
@@ -320,8 +336,8 @@ impl<M> Network<M> {
 
     /// Unblocks everything.
     pub fn heal(&mut self) -> Vec<(ConnId, End)> {
-        let blocked: Vec<_> = self.blocked.iter().copied().collect();
-        blocked.into_iter().flat_map(|(from, to)| self.unblock(from, to)).collect()
+        let blocked: Vec<_> = self.blocked.keys().copied().collect();
+        blocked.into_iter().flat_map(|(from, to)| self.open(from, to)).collect()
     }
 
     /// Connections that a server has an end of, open or not.

@@ -62,6 +62,12 @@ pub struct Oddities {
     pub overlap_per_mille: u64,
     /// Votes are late by this on average.
     pub vote_delay_us: Micros,
+    /// What a learner asks, and a pinned snapshot, are attended to so much later on average.
+    pub late_us: Micros,
+    /// Of a thousand answers to a core those after which it is told something again that it was told before.
+    pub stutter_per_mille: u64,
+    /// Servers whose votes have no configuration, as before ZooKeeper 3.5.
+    pub old_votes: Vec<Sid>,
 }
 
 /// A thing that goes wrong.
@@ -211,8 +217,18 @@ pub struct Plan {
     pub init_limit: u64,
     /// `syncLimit`.
     pub sync_limit: u64,
+    /// One server without an ensemble.
+    pub standalone: bool,
+    /// The configuration of the first start gets the version of the first leader.
+    pub stamp_first_config: bool,
     /// Transactions that a leader keeps in memory.
     pub window: usize,
+    /// Bytes of them.
+    pub window_bytes: usize,
+    /// Proposals that may wait for a quorum.
+    pub outstanding_max: usize,
+    /// Connections of learners at the most.
+    pub learners_max: usize,
     /// The counter that epochs begin with.
     pub first_counter: i64,
     /// The network.
@@ -268,7 +284,12 @@ impl Plan {
             tick_ms,
             init_limit: random.between(5, 15),
             sync_limit: random.between(3, 6),
+            standalone: false,
+            stamp_first_config: false,
             window: *random.pick(&[0, 3, 10, 40, 500]),
+            window_bytes: 16 << 20,
+            outstanding_max: 100_000,
+            learners_max: 1024,
             first_counter: if random.chance(60) {
                 0xffff_fffe - random.below(60) as i64
             } else {
@@ -281,6 +302,7 @@ impl Plan {
             fault_time: random.between(3, 15) * tick_ms * 10 * MS,
             faults: Vec::new(),
         };
+        draw_rarities(&mut plan);
         plan.faults = draw_faults(&plan);
         plan
     }
@@ -339,6 +361,38 @@ fn draw_oddities(random: &mut Random) -> Oddities {
         force_snapshot: random.chance(100),
         overlap_per_mille: *random.pick(&[0, 0, 500]),
         vote_delay_us: *random.pick(&[0, 0, 50_000, 300_000]),
+        late_us: 0,
+        stutter_per_mille: 0,
+        old_votes: Vec::new(),
+    }
+}
+
+/// What few seeds have; of a stream of its own, so that the others stay what they were.
+fn draw_rarities(plan: &mut Plan) {
+    let mut random = Random::new(plan.seed, "rarities", 0);
+    if random.chance(150) {
+        plan.odd.late_us = *random.pick(&[100, 1_000, 20_000]);
+    }
+    if random.chance(150) {
+        plan.odd.stutter_per_mille = *random.pick(&[5, 50, 300]);
+    }
+    if random.chance(50) {
+        plan.odd.old_votes = plan.servers.iter().copied().filter(|_| random.chance(500)).collect();
+    }
+    plan.stamp_first_config = random.chance(150);
+    if random.chance(100) {
+        plan.window_bytes = *random.pick(&[200, 1_000]);
+    }
+    if random.chance(50) {
+        plan.outstanding_max = random.between(1, 4) as usize;
+    }
+    if random.chance(50) {
+        plan.learners_max = plan.servers.len() + 1;
+    }
+    let alone = plan.servers.len() == 1;
+    if alone && random.chance(300) {
+        plan.standalone = true;
+        plan.first_counter = 1;
     }
 }
 

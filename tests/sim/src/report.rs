@@ -100,6 +100,8 @@ counters! {
     progress: "one-way partitions in which progress was demanded",
     /// Pauses.
     pauses: "pauses",
+    /// Said again.
+    said_again: "things told to a core again",
     /// Breaches.
     breaches: "connections closed for a breach",
 }

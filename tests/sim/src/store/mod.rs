@@ -5,6 +5,7 @@
 
 pub mod epochs;
 pub mod snapshot;
+pub mod stream;
 
 use std::sync::Arc;
 

@@ -42,14 +42,9 @@ pub fn encode(tree: &TreeWriter, zxid: Zxid) -> Vec<u8> {
     else {
         panic!("a snapshot of 0x{zxid:x} was asked for, published is 0x{:x}", tree.published());
     };
-    out.put_i64(zxid);
     let mut sessions: Vec<(i64, i32)> = reader.sessions_at(&pin).collect();
     sessions.sort_unstable();
-    out.put_count(sessions.len());
-    for (id, timeout_ms) in sessions {
-        out.put_i64(id);
-        out.put_i32(timeout_ms);
-    }
+    put_sessions(&mut out, zxid, &sessions);
     let mut walker = Walker::new(&pin);
     loop {
         let id = {
@@ -66,14 +61,9 @@ pub fn encode(tree: &TreeWriter, zxid: Zxid) -> Vec<u8> {
 /// Made of the writer's own view, which is the newest.
 pub fn encode_newest(tree: &TreeWriter, zxid: Zxid) -> Vec<u8> {
     let mut out = vec![0; 4];
-    out.put_i64(zxid);
     let sessions: Vec<(i64, i32)> =
         tree.sessions().map(|(id, info)| (id, info.timeout_ms)).collect();
-    out.put_count(sessions.len());
-    for (id, timeout_ms) in sessions {
-        out.put_i64(id);
-        out.put_i32(timeout_ms);
-    }
+    put_sessions(&mut out, zxid, &sessions);
     let root = tree.get("/").expect("there is a root");
     for node in root.subtree() {
         put_node(&mut out, &node.path(), node.data(), &node.stat_persisted());
@@ -82,7 +72,16 @@ pub fn encode_newest(tree: &TreeWriter, zxid: Zxid) -> Vec<u8> {
     seal(out)
 }
 
-fn put_node(out: &mut Vec<u8>, path: &str, data: Option<&[u8]>, stat: &StatPersisted) {
+pub(super) fn put_sessions(out: &mut Vec<u8>, zxid: Zxid, sessions: &[(i64, i32)]) {
+    out.put_i64(zxid);
+    out.put_count(sessions.len());
+    for (id, timeout_ms) in sessions {
+        out.put_i64(*id);
+        out.put_i32(*timeout_ms);
+    }
+}
+
+pub(super) fn put_node(out: &mut Vec<u8>, path: &str, data: Option<&[u8]>, stat: &StatPersisted) {
     out.put_str(path);
     out.put_buffer(data);
     let times = [stat.czxid, stat.mzxid, stat.ctime_ms, stat.mtime_ms];
@@ -94,7 +93,7 @@ fn put_node(out: &mut Vec<u8>, path: &str, data: Option<&[u8]>, stat: &StatPersi
     }
 }
 
-fn put_acl(out: &mut Vec<u8>, acl: &[Acl]) {
+pub(super) fn put_acl(out: &mut Vec<u8>, acl: &[Acl]) {
     out.put_count(acl.len());
     for entry in acl {
         out.put_i32(entry.perms);
@@ -103,7 +102,7 @@ fn put_acl(out: &mut Vec<u8>, acl: &[Acl]) {
     }
 }
 
-fn seal(mut out: Vec<u8>) -> Vec<u8> {
+pub(super) fn seal(mut out: Vec<u8>) -> Vec<u8> {
     let crc = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
     out
@@ -137,8 +136,15 @@ pub fn load(bytes: &[u8]) -> Result<(Zxid, TreeWriter), BadSnapshot> {
     Ok((zxid, tree))
 }
 
-fn load_node(tree: &mut TreeWriter, input: &mut Decoder<'_>) -> Result<(), BadSnapshot> {
-    let wrong = |error: tree::TreeError| BadSnapshot::Wrong(error.to_string());
+/// A node as a snapshot has it.
+pub(super) struct NodeRef<'a> {
+    pub path: &'a str,
+    pub data: Option<&'a [u8]>,
+    pub stat: StatPersisted,
+    pub acl: Vec<AclRef<'a>>,
+}
+
+pub(super) fn read_node<'a>(input: &mut Decoder<'a>) -> Result<NodeRef<'a>, DecodeError> {
     let (path, data) = (input.str()?, input.buffer()?);
     let stat = StatPersisted {
         czxid: input.i64()?,
@@ -151,10 +157,16 @@ fn load_node(tree: &mut TreeWriter, input: &mut Decoder<'_>) -> Result<(), BadSn
         cversion: input.i32()?,
         aversion: input.i32()?,
     };
-    let mut list = Vec::new();
+    let mut acl = Vec::new();
     for _ in 0..input.count(12)?.unwrap_or(0) {
-        list.push(AclRef { perms: input.i32()?, scheme: input.str()?, id: input.str()? });
+        acl.push(AclRef { perms: input.i32()?, scheme: input.str()?, id: input.str()? });
     }
-    let acl = tree.intern_acl(&list).map_err(wrong)?;
+    Ok(NodeRef { path, data, stat, acl })
+}
+
+fn load_node(tree: &mut TreeWriter, input: &mut Decoder<'_>) -> Result<(), BadSnapshot> {
+    let wrong = |error: tree::TreeError| BadSnapshot::Wrong(error.to_string());
+    let NodeRef { path, data, stat, acl } = read_node(input)?;
+    let acl = tree.intern_acl(&acl).map_err(wrong)?;
     tree.load_node(&LoadNode { path, data, acl, stat }).map_err(wrong)
 }

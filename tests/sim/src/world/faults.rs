@@ -18,6 +18,7 @@ impl World {
             return;
         }
         self.ctx.tell(|| format!("FAULT {}: {:?}", timed.number, timed.fault));
+        let number = timed.number as u64;
         match timed.fault {
             Fault::Crash { server, power, down_us } => {
                 self.crash_if_running(server, power, down_us)
@@ -56,10 +57,10 @@ impl World {
             Fault::CutConnections { a, b, told } => self.cut_connections(a, b, told),
             Fault::Partition { side, out, back, for_us } => {
                 let links = self.links(&side, out, back);
-                self.block(&links);
-                self.ends(for_us, FaultEnd::Unblock(links));
+                self.block(&links, number);
+                self.ends(for_us, FaultEnd::Unblock(number, links));
             }
-            Fault::OneWayQuorum { side, deaf } => self.one_way(side, deaf),
+            Fault::OneWayQuorum { side, deaf } => self.one_way(number, side, deaf),
             Fault::SlowDisk { server, times, for_us } => {
                 let index = self.index(server);
                 self.servers[index].machine.disk_times = times;
@@ -115,16 +116,16 @@ impl World {
         links
     }
 
-    fn block(&mut self, links: &[(Sid, Sid)]) {
+    fn block(&mut self, links: &[(Sid, Sid)], fault: u64) {
         self.ctx.report.partitions += 1;
         for (from, to) in links {
-            self.ctx.network.block(*from, *to);
+            self.ctx.network.block(*from, *to, fault);
         }
     }
 
-    fn unblock(&mut self, links: &[(Sid, Sid)]) {
+    fn unblock(&mut self, links: &[(Sid, Sid)], fault: u64) {
         for (from, to) in links {
-            for (conn, end) in self.ctx.network.unblock(*from, *to) {
+            for (conn, end) in self.ctx.network.unblock(*from, *to, fault) {
                 self.take(conn, end);
             }
         }
@@ -132,7 +133,7 @@ impl World {
 
     /// A one-way partition in which the rest is a quorum: everything else is put right, and within the
     /// bound the rest must commit something.
-    fn one_way(&mut self, side: Vec<Sid>, deaf: bool) {
+    fn one_way(&mut self, fault: u64, side: Vec<Sid>, deaf: bool) {
         let intact = |sid: Sid| !side.contains(&sid) && self.is_intact(sid);
         let joining = self.ctx.checker.is_quorum_of_all(intact);
         if !joining || self.ctx.checker.reconfiguring() {
@@ -140,12 +141,12 @@ impl World {
         }
         self.put_right();
         let links = self.links(&side, !deaf, deaf);
-        self.block(&links);
+        self.block(&links, fault);
         let bound = self.ctx.plan.settle_us();
         self.quiet_until = self.ctx.now() + bound;
         let committed = self.ctx.checker.committed();
         // Asked every now and then, so that time is not spent on waiting.
-        self.ends(self.ctx.plan.tick_ms * MS * 4, FaultEnd::Progress { links, committed });
+        self.ends(self.ctx.plan.tick_ms * MS * 4, FaultEnd::Progress { links, fault, committed });
         self.ctx.report.progress += 1;
     }
 
@@ -197,17 +198,19 @@ impl World {
     pub(super) fn fault_ends(&mut self, end: FaultEnd) {
         self.ctx.tell(|| format!("ENDS {end:?}"));
         match end {
-            FaultEnd::Unblock(links) => self.unblock(&links),
+            FaultEnd::Unblock(fault, links) => self.unblock(&links, fault),
             FaultEnd::Fast(sid) => {
                 let index = self.index(sid);
                 self.servers[index].machine.disk_times = 1;
             }
             FaultEnd::Room(sid) => self.servers[self.index(sid)].machine.disk.set_full(false),
-            FaultEnd::Progress { links, committed } => self.progress(links, committed),
+            FaultEnd::Progress { links, fault, committed } => {
+                self.progress(links, fault, committed);
+            }
         }
     }
 
-    fn progress(&mut self, links: Vec<(Sid, Sid)>, committed: usize) {
+    fn progress(&mut self, links: Vec<(Sid, Sid)>, fault: u64, committed: usize) {
         if self.quiet_until == 0 {
             return;
         }
@@ -215,7 +218,7 @@ impl World {
         // Two more, for one may have been under way.
         if self.ctx.checker.committed() > committed + 2 {
             self.quiet_until = 0;
-            return self.unblock(&links);
+            return self.unblock(&links, fault);
         }
         if now >= self.quiet_until {
             let roles: Vec<String> =
@@ -227,7 +230,7 @@ impl World {
             );
             return self.ctx.fail(Violation { rule: Rule::Progress, detail });
         }
-        self.ends(self.ctx.plan.tick_ms * MS * 4, FaultEnd::Progress { links, committed });
+        self.ends(self.ctx.plan.tick_ms * MS * 4, FaultEnd::Progress { links, fault, committed });
     }
 
     /// Nothing goes wrong any more.

@@ -13,7 +13,7 @@ use ringkeeper::zab::{Mistakes, Sid};
 
 use crate::check::{Checker, Rule, Violation};
 use crate::client::Client;
-use crate::context::{Answer, Context, Event, Message};
+use crate::context::{Answer, Context, Event};
 use crate::disk::Disk;
 use crate::network::{Arrival, Network, Packet as Wire, Port, Transit};
 use crate::plan::Plan;
@@ -22,6 +22,7 @@ use crate::report::Report;
 use crate::server::{Clocks, Machine, Process};
 use crate::store::epochs::Epochs;
 use crate::time::{MS, Micros, Queue};
+use crate::wire::Sent;
 
 /// A server: what it is, and the process that runs on it, if one does.
 struct Server {
@@ -67,7 +68,8 @@ impl World {
     pub fn new(plan: Arc<Plan>, mistakes: Mistakes, trace: bool) -> World {
         let seed = plan.seed;
         let tree = ringkeeper::tree::new(crate::store::snapshot::tree_config());
-        let checker = Checker::new((0, tree.digest()), &plan.config, plan.first_counter);
+        let mut checker = Checker::new((0, tree.digest()), &plan.config, plan.first_counter);
+        checker.standalone = plan.standalone;
         let network = Network::new(plan.network.clone(), Random::new(seed, "network", 0));
         let mut ctx = Context {
             queue: Queue::new(),
@@ -99,6 +101,7 @@ impl World {
                     cut_off: Default::default(),
                     disk_random: Random::new(seed, "disk", sid as u64),
                     random: Random::new(seed, "driver", sid as u64),
+                    pieces: Random::new(seed, "pieces", sid as u64),
                 },
                 process: None,
                 paused_until: 0,
@@ -214,7 +217,7 @@ impl World {
         self.servers[self.index(sid)].process.as_ref().is_some_and(|p| p.number == process)
     }
 
-    fn arrive(&mut self, transit: Transit<Message>) {
+    fn arrive(&mut self, transit: Transit<Sent>) {
         let Transit { conn, from, place, packet, .. } = transit;
         self.ctx.network.arrive(conn, from, place, packet);
         self.take(conn, from);
@@ -242,7 +245,7 @@ impl World {
                         Wire::Message(message) => {
                             format!(
                                 "{sid}: from {peer} on {conn}: {}",
-                                crate::trace::message(message)
+                                crate::trace::message(&message.message)
                             )
                         }
                         Wire::Closed => {

@@ -129,7 +129,7 @@ impl World {
 
     /// An administrator asks the leader for other members.
     pub(super) fn reconfigure(&mut self, draw: u64) {
-        let Some(leader) = self.leader() else { return };
+        let Some(leader) = self.leader().filter(|_| !self.ctx.plan.standalone) else { return };
         let mut random = Random::new(draw, "reconfigure", 0);
         let Some(process) = &self.servers[self.index(leader)].process else { return };
         let mut servers = process.config().servers.clone();
@@ -180,7 +180,7 @@ impl World {
 
     /// An administrator asks the leader to hand over.
     pub(super) fn hand_over(&mut self, draw: u64) {
-        let Some(leader) = self.leader() else { return };
+        let Some(leader) = self.leader().filter(|_| !self.ctx.plan.standalone) else { return };
         let mut random = Random::new(draw, "hand over", 0);
         let Some(process) = &self.servers[self.index(leader)].process else { return };
         let servers = process.config().servers.clone();
