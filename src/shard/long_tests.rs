@@ -17,7 +17,7 @@ use crate::protocol::{
     OpCode, ReplyHeader, RequestHeader, Stat, WatcherEvent, begin_frame, end_frame, end_multi,
 };
 use crate::reactor::testing::FakeIo;
-use crate::reactor::{AlignedBuf, Resident};
+use crate::reactor::{AlignedBuf, LogFile, Resident};
 use crate::tree::{AclId, Create, Retained, TreeConfig, TreeWriter};
 use crate::{jute::Decoder, jute::Encode, jute::Field};
 
@@ -44,6 +44,8 @@ const OPEN: AdmissionConfig = AdmissionConfig {
 struct Alone(Shard);
 
 impl Resident for Alone {
+    type File = LogFile;
+
     fn opened<I: Io>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, _: SocketAddr) {
         self.0.opened(io, c, peer);
     }

@@ -47,6 +47,7 @@ use crate::auth::{self, AuthConfig, IdentityTable};
 use crate::lanes::request::{Request, RequestKind};
 use crate::lanes::{CommitRx, LaneTx};
 use crate::metrics::{Counter, Gauge, Writer};
+use crate::planted::{self, Planted};
 use crate::protocol::Zxid;
 use crate::reactor::{ConnId, Io, Turn, Waker};
 use crate::session::HeardSlots;
@@ -233,7 +234,9 @@ impl Shard {
     /// Bytes came in. What was committed before is worked through first, so that no answer shows an older state
     /// than any shard of this server has shown (R10).
     pub fn bytes<I: Io>(&mut self, io: &mut I, id: ConnId, data: &[u8]) {
-        self.drain_commits(io);
+        if !planted::is(Planted::ReadBeforeDrain) {
+            self.drain_commits(io);
+        }
         self.state.bytes(io, id, data);
     }
 
@@ -273,7 +276,8 @@ impl Shard {
         }
         // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
         // published already: those versions, and the ACLs in the entries, must stay. Both wake this shard soon.
-        if self.state.held == 0 && self.state.watches.is_empty() {
+        let none = self.state.held == 0 && self.state.watches.is_empty();
+        if none || planted::is(Planted::ReadersLetGo) {
             self.state.reader.park();
             self.state.parked = true;
         }
@@ -315,7 +319,7 @@ impl State {
             }
         };
         let conn =
-            Box::new(Conn::new(id, peer, identities, now_ns, crate::process::wall_clock_ms()));
+            Box::new(Conn::new(id, peer, identities, now_ns, io.wall_clock_ms()));
         self.conns[index] = Some(conn);
         self.metrics.change(Gauge::Connections, 1);
         self.shaking_hands.push_back(id);

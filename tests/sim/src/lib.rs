@@ -16,4 +16,5 @@ pub mod shrink;
 pub mod store;
 pub mod time;
 pub mod trace;
+pub mod whole;
 pub mod world;
