@@ -17,4 +17,5 @@ pub mod store;
 pub mod time;
 pub mod trace;
 pub mod wire;
+pub mod whole;
 pub mod world;

@@ -13,6 +13,7 @@ use ringkeeper_sim::check::{Rule, Violation};
 use ringkeeper_sim::plan::{Plan, Timed};
 use ringkeeper_sim::report::Report;
 use ringkeeper_sim::run::{on_abort, run, shrink_plan, with_faults};
+use ringkeeper_sim::whole;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,6 +45,9 @@ struct Args {
     /// Plants each mistake in turn, and says how many seeds it takes to catch it.
     #[arg(long)]
     mistakes: bool,
+    /// One whole server with its shards and clients, instead of an ensemble's protocol.
+    #[arg(long)]
+    whole: bool,
     /// How long a failing seed is shrunk, in seconds.
     #[arg(long, default_value_t = 20)]
     shrink: u64,
@@ -59,6 +63,9 @@ struct Failure {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.whole {
+        return whole(&args);
+    }
     let mistakes = match args.mistake.as_deref().map(Mistake::named) {
         None => Mistakes::default(),
         Some(Some(mistake)) => Mistakes::plant(mistake),
@@ -75,6 +82,24 @@ fn main() -> ExitCode {
         return one(&args, seed, mistakes);
     }
     many(&args, mistakes)
+}
+
+fn whole(args: &Args) -> ExitCode {
+    if args.mistakes {
+        return whole::command::try_mistakes(args.from, args.seeds);
+    }
+    let mistake = match args.mistake.as_deref().map(whole::Mistake::named) {
+        Some(None) => {
+            let names: Vec<&str> = whole::Mistake::ALL.iter().map(|m| m.1).collect();
+            eprintln!("there is no such mistake; there are {}", names.join(", "));
+            return ExitCode::FAILURE;
+        }
+        planted => planted.flatten(),
+    };
+    let jobs =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let Args { seed, seeds, from, trace, failures, .. } = *args;
+    whole::command::Command { seed, seeds, from, jobs, trace, failures, mistake }.run()
 }
 
 fn one(args: &Args, seed: u64, mistakes: Mistakes) -> ExitCode {
