@@ -16,6 +16,6 @@ pub mod shrink;
 pub mod store;
 pub mod time;
 pub mod trace;
-pub mod wire;
 pub mod whole;
+pub mod wire;
 pub mod world;

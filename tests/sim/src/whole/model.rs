@@ -182,7 +182,7 @@ impl History {
                 let Some(node) = self.node(path, zxid) else {
                     return broken("history", format!("{zxid} sets {path}, which is not there"));
                 };
-                let (data, mut stat) = (data.unwrap_or_default(), node.stat.clone());
+                let (data, mut stat) = (data.unwrap_or_default(), node.stat);
                 (stat.mzxid, stat.mtime_ms) = (zxid, change.header.time_ms);
                 if *version != stat.version + 1 {
                     return broken("history", format!("{zxid} makes {path} version {version}"));
