@@ -1,6 +1,6 @@
 //! The process: what it is made of, how it starts, and what it is seen to be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ringkeeper::log::LogOptions;
@@ -127,8 +127,14 @@ pub struct Process {
     pub(super) inputs: BTreeMap<u64, Inbox>,
     pub(super) links: BTreeMap<Sid, Link>,
     pub(super) pins: BTreeMap<ConnId, (Zxid, Arc<[u8]>)>,
+    /// Connections on which a snapshot comes on, seen by this end until then.
+    pub(super) streaming: BTreeMap<ConnId, Micros>,
+    /// Proposals that were left out, for the mistake of that name.
+    pub(super) left_out: BTreeSet<(ConnId, Zxid)>,
     pub(super) role: Role,
     pub(super) config: Arc<EnsembleConfig>,
+    /// What its log proposes, and is not known to be committed.
+    pub(super) proposed: Option<Arc<EnsembleConfig>>,
     /// What the core was given last; of its type so that nothing is allocated anew.
     pub(super) actions: Vec<Action>,
     pub(super) submitted: Vec<Submitted>,
@@ -216,7 +222,11 @@ impl Process {
             )
         });
         let now_ms = (ctx.now() + machine.clocks.ahead_us) / MS;
-        let zab = Zab::new(zab_config(ctx, sid), durable, now_ms);
+        let checked = ctx.checker.promises.remembers(sid, epochs.accepted);
+        ctx.check(checked);
+        ctx.checker.elections.looks(sid);
+        let proposed = durable.proposed_config.as_ref().map(|(_, config)| config.clone());
+        let zab = Zab::new(zab_config(ctx, sid, number), durable, now_ms);
         let process = Process {
             number,
             zab,
@@ -231,8 +241,11 @@ impl Process {
             inputs: BTreeMap::new(),
             links: BTreeMap::new(),
             pins: BTreeMap::new(),
+            streaming: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             role: Role::Looking,
             config,
+            proposed,
             actions: Vec::new(),
             submitted: Vec::new(),
             epoch_stores: VecDeque::new(),
@@ -337,8 +350,9 @@ impl Process {
     }
 }
 
-fn zab_config(ctx: &Context, sid: Sid) -> ZabConfig {
+fn zab_config(ctx: &Context, sid: Sid, number: u64) -> ZabConfig {
     let plan = &ctx.plan;
+    let mut life = Random::new(plan.seed, "life", number);
     ZabConfig {
         tick_ms: plan.tick_ms,
         init_limit: plan.init_limit,
@@ -350,7 +364,7 @@ fn zab_config(ctx: &Context, sid: Sid) -> ZabConfig {
         outstanding_max: plan.outstanding_max,
         learners_max: plan.learners_max,
         first_counter: plan.first_counter,
-        force_snapshot: plan.odd.force_snapshot,
+        force_snapshot: plan.odd.force_snapshot || life.chance(plan.odd.snapshot_lives_per_mille),
         mistakes: ctx.mistakes,
         ..ZabConfig::new(sid)
     }
