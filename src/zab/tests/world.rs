@@ -322,8 +322,7 @@ impl World {
         let zxid = zab.next_zxid()?;
         let config = Arc::new(EnsembleConfig { version: zxid, ..config.clone() });
         node.memory.push(zxid);
-        let proposed =
-            zab.propose_reconfig(zxid, Arc::from(&zxid.to_be_bytes()[..]), config, heir);
+        let proposed = zab.propose_reconfig(zxid, Arc::from(&zxid.to_be_bytes()[..]), config, heir);
         proposed.expect("what was checked, and is in memory, is taken");
         self.perform(sid);
         Ok(zxid)

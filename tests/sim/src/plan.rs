@@ -66,6 +66,10 @@ pub struct Oddities {
     pub late_us: Micros,
     /// Of a thousand answers to a core those after which it is told something again that it was told before.
     pub stutter_per_mille: u64,
+    /// Of a thousand messages those before which something illegal comes.
+    pub garbage_per_mille: u64,
+    /// Of a thousand cuts of a log those of which a driver says that they cannot be made.
+    pub uncut_per_mille: u64,
     /// Servers whose votes have no configuration, as before ZooKeeper 3.5.
     pub old_votes: Vec<Sid>,
 }
@@ -363,6 +367,8 @@ fn draw_oddities(random: &mut Random) -> Oddities {
         vote_delay_us: *random.pick(&[0, 0, 50_000, 300_000]),
         late_us: 0,
         stutter_per_mille: 0,
+        garbage_per_mille: 0,
+        uncut_per_mille: 0,
         old_votes: Vec::new(),
     }
 }
@@ -388,6 +394,12 @@ fn draw_rarities(plan: &mut Plan) {
     }
     if random.chance(50) {
         plan.learners_max = plan.servers.len() + 1;
+    }
+    if random.chance(150) {
+        plan.odd.garbage_per_mille = *random.pick(&[1, 5, 30]);
+    }
+    if random.chance(150) {
+        plan.odd.uncut_per_mille = *random.pick(&[100, 500]);
     }
     let alone = plan.servers.len() == 1;
     if alone && random.chance(300) {

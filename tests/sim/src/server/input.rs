@@ -26,6 +26,7 @@ impl Process {
                 let link = self.links.get_mut(&from).filter(|link| link.conn == Some(conn));
                 let Some(reader) = link.and_then(|link| link.reader.as_mut()) else { return };
                 if let Some(Message::Vote(vote)) = read(ctx, machine, reader, &sent) {
+                    self.garbage_vote(ctx, machine, from, &vote);
                     self.zab.handle_notification(from, vote);
                 }
             }
@@ -67,6 +68,10 @@ impl Process {
                     if !self.zab.wants_input(id) {
                         return;
                     }
+                    if self.garbage(ctx, machine, id) {
+                        continue;
+                    }
+                    let Some(Inbox { inputs, .. }) = self.inputs.get_mut(&conn) else { return };
                     if let Some(Input::Packet(packet)) = inputs.pop_front() {
                         if ctx.plan.odd.stutter_per_mille > 0 {
                             self.tell(ctx, Told::Packet(id, packet.clone()));

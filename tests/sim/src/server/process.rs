@@ -140,6 +140,8 @@ pub struct Process {
     pub(super) asked: VecDeque<Asked>,
     /// What the core was told of late: see [`stutter`](super::stutter).
     pub(super) told: VecDeque<Told>,
+    /// What is done now was called forth by something illegal.
+    pub(super) garbled: bool,
     pub(super) spares_due: bool,
     pub(super) deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -239,6 +241,7 @@ impl Process {
             epochs: Epochs { accepted: epochs.accepted.max(epochs.current), ..epochs },
             asked: VecDeque::new(),
             told: VecDeque::new(),
+            garbled: false,
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {
