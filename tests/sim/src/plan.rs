@@ -377,7 +377,7 @@ fn draw_oddities(random: &mut Random) -> Oddities {
 fn draw_rarities(plan: &mut Plan) {
     let mut random = Random::new(plan.seed, "rarities", 0);
     if random.chance(150) {
-        plan.odd.late_us = *random.pick(&[100, 1_000, 20_000]);
+        plan.odd.late_us = *random.pick(&[100, 5_000, 200_000]);
     }
     if random.chance(150) {
         plan.odd.stutter_per_mille = *random.pick(&[5, 50, 300]);

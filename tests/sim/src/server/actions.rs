@@ -76,7 +76,7 @@ impl Process {
                 self.log_queue.push_back(action);
                 self.pump(ctx, machine);
             }
-            Action::Proposed { .. } => {}
+            Action::Proposed { config } => self.proposed = config.map(|(zxid, _)| zxid),
             Action::Activate { config } => {
                 self.config = config;
             }

@@ -56,6 +56,14 @@ impl Process {
         ]);
         let info = LearnerInfo { sid: Some(99), protocol_version: 0x10000, config_version: 0 };
         let txn = || Txn::from([]);
+        // A reconfiguration that is not committed next: of one in step it is known what is.
+        if let Some(proposed) = self.proposed
+            && self.serves()
+            && self.zab.committed() + 1 < proposed
+            && random.chance(300)
+        {
+            return Packet::CommitAndActivate { zxid: proposed, designated_leader: sid };
+        }
         match random.below(18) {
             0 => Packet::FollowerInfo { accepted_epoch: -1, info },
             1 => {
@@ -85,7 +93,9 @@ impl Process {
                 let beyond = if counter > 1 { BEYOND } else { make_zxid(epoch, 0xffff_ffff) };
                 Packet::Ack { zxid: *random.pick(&[BEYOND, beyond]) }
             }
-            11 | 12 => Packet::Proposal { zxid, txn: txn(), config: None },
+            11 => Packet::Proposal { zxid, txn: txn(), config: None },
+            // What it has already.
+            12 => Packet::Proposal { zxid: last, txn: txn(), config: None },
             13 => Packet::Commit { zxid: BEYOND },
             14 => Packet::CommitAndActivate { zxid: BEYOND, designated_leader: sid },
             15 | 16 => Packet::Inform { zxid, txn: txn() },
@@ -94,6 +104,45 @@ impl Process {
                 Packet::InformAndActivate { zxid, designated_leader, txn: txn(), config: None }
             }
         }
+    }
+
+    /// Perhaps strangers come to the quorum port, of whom some say what they may not and some hang up; and one that no
+    /// configuration names votes.
+    pub(super) fn strangers(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        let garbage = ctx.plan.odd.garbage_per_mille > 0 && ctx.now() < ctx.plan.fault_time;
+        if !garbage || !machine.pieces.chance(100) {
+            return;
+        }
+        // Where there is room for few learners they may not keep it.
+        let hang_up = if ctx.plan.learners_max < 100 { 1000 } else { 500 };
+        self.garbled = true;
+        for _ in 0..*machine.pieces.pick(&[1, 3, 80]) {
+            self.strangers += 1;
+            let conn = ConnId(u64::MAX - self.strangers);
+            self.zab.handle_accepted(conn);
+            if machine.pieces.chance(300) {
+                let packet = self.illegal(ctx, machine);
+                self.zab.handle_packet(conn, packet);
+            }
+            if machine.pieces.chance(hang_up) {
+                self.zab.handle_closed(conn);
+            }
+        }
+        self.carry_out(ctx, machine);
+        self.garbled = false;
+        let stranger = machine.pieces.between(1000, 1100) as Sid;
+        let vote = Notification {
+            state: PeerState::Looking,
+            leader: stranger,
+            zxid: 0,
+            election_epoch: 1,
+            peer_epoch: 0,
+            version: 2,
+            config: None,
+        };
+        ctx.report.garbage += 1;
+        self.zab.handle_notification(stranger, vote);
+        self.carry_out(ctx, machine);
     }
 
     /// Perhaps a vote that cannot be one comes before a real one.

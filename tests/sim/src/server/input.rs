@@ -176,6 +176,7 @@ impl Process {
     fn beat(&mut self, ctx: &mut Context, machine: &mut Machine) {
         self.answer_in(ctx, machine, ctx.plan.tick_ms * MS / 2, Answer::Beat);
         self.want_spares(ctx, machine);
+        self.strangers(ctx, machine);
         self.dial_links(ctx, machine);
         self.look_after_sessions(ctx, machine);
         self.retry_barrier(ctx, machine);

@@ -16,6 +16,10 @@ impl Process {
         to: Sid,
         message: ringkeeper::zab::Notification,
     ) {
+        if !ctx.plan.servers.contains(&to) {
+            // A stranger's.
+            return;
+        }
         let mut message = message;
         if ctx.plan.odd.old_votes.contains(&machine.sid) {
             (message.version, message.config) = (0, None);

@@ -142,6 +142,10 @@ pub struct Process {
     pub(super) told: VecDeque<Told>,
     /// What is done now was called forth by something illegal.
     pub(super) garbled: bool,
+    /// How many strangers have connected: see [`garbage`](super::garbage).
+    pub(super) strangers: u64,
+    /// The reconfiguration that is proposed and not in force.
+    pub(super) proposed: Option<Zxid>,
     pub(super) spares_due: bool,
     pub(super) deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -242,6 +246,8 @@ impl Process {
             asked: VecDeque::new(),
             told: VecDeque::new(),
             garbled: false,
+            strangers: 0,
+            proposed: None,
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {
