@@ -282,7 +282,9 @@ fn a_shard_that_sleeps_keeps_what_an_answer_of_the_core_will_ask_for() {
     w.commit(|entry| put_ephemerals(entry.body(), "", numbers.into_iter()), head);
     w.zxid = 3;
     let gone: Vec<String> = w.tree.ephemerals(SESSION).collect();
-    gone.iter().for_each(|path| drop(w.tree.delete(3, path).unwrap()));
+    for path in gone {
+        w.tree.delete(3, path).unwrap();
+    }
     w.commit(|_| {}, EntryHead::silent(3));
     while w.tree.reclaim(1000) > 0 {}
     w.shard.0.after_park();

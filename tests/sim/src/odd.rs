@@ -33,6 +33,10 @@ pub struct Oddities {
     pub late_us: Micros,
     /// Of a thousand answers to a core those after which it is told something again that it was told before.
     pub stutter_per_mille: u64,
+    /// Of a thousand messages those before which something illegal comes.
+    pub garbage_per_mille: u64,
+    /// Of a thousand cuts of a log those of which a driver says that they cannot be made.
+    pub uncut_per_mille: u64,
     /// Servers whose votes have no configuration, as before ZooKeeper 3.5.
     pub old_votes: Vec<Sid>,
 }
@@ -63,7 +67,7 @@ pub fn draw(random: &mut Random, more: &mut Random, tick_ms: u64) -> Oddities {
 pub fn draw_rarities(plan: &mut Plan) {
     let mut random = Random::new(plan.seed, "rarities", 0);
     if random.chance(150) {
-        plan.odd.late_us = *random.pick(&[100, 1_000, 20_000]);
+        plan.odd.late_us = *random.pick(&[100, 5_000, 200_000]);
     }
     if random.chance(150) {
         plan.odd.stutter_per_mille = *random.pick(&[5, 50, 300]);
@@ -80,6 +84,12 @@ pub fn draw_rarities(plan: &mut Plan) {
     }
     if random.chance(50) {
         plan.learners_max = plan.servers.len() + 1;
+    }
+    if random.chance(150) {
+        plan.odd.garbage_per_mille = *random.pick(&[1, 5, 30]);
+    }
+    if random.chance(150) {
+        plan.odd.uncut_per_mille = *random.pick(&[100, 500]);
     }
     let alone = plan.servers.len() == 1;
     if alone && random.chance(300) {

@@ -104,6 +104,8 @@ counters! {
     pauses: "pauses",
     /// Said again.
     said_again: "things told to a core again",
+    /// Garbage.
+    garbage: "illegal messages",
     /// Breaches.
     breaches: "connections closed for a breach",
 }

@@ -17,7 +17,7 @@ const CAUGHT: &[(Mistake, u64)] = &[
     (Mistake::DurableIsHighestWrite, 50),
     (Mistake::SyncFailureIgnored, 100),
     (Mistake::EpochsTorn, 400),
-    (Mistake::VoteByCommitted, 100),
+    (Mistake::VoteByCommitted, 150),
     (Mistake::ReuseEpoch, 50),
     (Mistake::DamagedLogVotes, 300),
     (Mistake::LeaderServesBeforeQuorum, 50),

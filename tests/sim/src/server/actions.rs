@@ -79,7 +79,7 @@ impl Process {
                 self.log_queue.push_back(action);
                 self.pump(ctx, machine);
             }
-            Action::Proposed { config } => self.proposed = config.map(|(_, config)| config),
+            Action::Proposed { config } => self.proposed = config,
             Action::Activate { config } => {
                 self.config = config;
             }
@@ -150,7 +150,7 @@ impl Process {
         };
         if was == Role::Looking {
             let active = config::membership(&self.config);
-            let proposed = self.proposed.as_ref().map(|config| config::membership(config));
+            let proposed = self.proposed.as_ref().map(|(_, config)| config::membership(config));
             let checked = ctx.checker.elections.decides(sid, leader, &active, proposed.as_ref());
             ctx.check(checked);
         }

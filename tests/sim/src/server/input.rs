@@ -33,6 +33,7 @@ impl Process {
                 let Some(reader) = link.and_then(|link| link.reader.as_mut()) else { return };
                 if let Some(Message::Vote(vote)) = read(ctx, machine, reader, &sent) {
                     ctx.checker.elections.hears(machine.sid, from, &vote);
+                    self.garbage_vote(ctx, machine, from, &vote);
                     self.zab.handle_notification(from, vote);
                 }
             }
@@ -74,6 +75,10 @@ impl Process {
                     if !self.zab.wants_input(id) {
                         return;
                     }
+                    if self.garbage(ctx, machine, id) {
+                        continue;
+                    }
+                    let Some(Inbox { inputs, .. }) = self.inputs.get_mut(&conn) else { return };
                     if let Some(Input::Packet(packet)) = inputs.pop_front() {
                         if ctx.plan.odd.stutter_per_mille > 0 {
                             self.tell(ctx, Told::Packet(id, packet.clone()));
@@ -198,6 +203,7 @@ impl Process {
     fn beat(&mut self, ctx: &mut Context, machine: &mut Machine) {
         self.answer_in(ctx, machine, ctx.plan.tick_ms * MS / 2, Answer::Beat);
         self.want_spares(ctx, machine);
+        self.strangers(ctx, machine);
         self.dial_links(ctx, machine);
         self.look_after_sessions(ctx, machine);
         self.retry_barrier(ctx, machine);

@@ -7,11 +7,12 @@
 //! - [`actions`]: carrying out the core's actions
 //! - [`links`]: connections to other servers; [`supply`]: what a leader gives learners of its history
 //! - [`log_queue`]: the log's and memory's actions, each in its turn; [`disk`]: writes, epochs, spares
-//! - [`stutter`]: a driver that says things twice
+//! - [`stutter`]: a driver that says things twice; [`garbage`]: illegal messages
 //! - [`requests`]: what clients ask for; [`leading`]: what a leader makes of it
 
 mod actions;
 mod disk;
+mod garbage;
 mod input;
 mod leading;
 mod links;

@@ -134,7 +134,7 @@ pub struct Process {
     pub(super) role: Role,
     pub(super) config: Arc<EnsembleConfig>,
     /// What its log proposes, and is not known to be committed.
-    pub(super) proposed: Option<Arc<EnsembleConfig>>,
+    pub(super) proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
     /// What the core was given last; of its type so that nothing is allocated anew.
     pub(super) actions: Vec<Action>,
     pub(super) submitted: Vec<Submitted>,
@@ -146,6 +146,10 @@ pub struct Process {
     pub(super) asked: VecDeque<Asked>,
     /// What the core was told of late: see [`stutter`](super::stutter).
     pub(super) told: VecDeque<Told>,
+    /// What is done now was called forth by something illegal.
+    pub(super) garbled: bool,
+    /// How many strangers have connected: see [`garbage`](super::garbage).
+    pub(super) strangers: u64,
     pub(super) spares_due: bool,
     pub(super) deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -225,7 +229,7 @@ impl Process {
         let checked = ctx.checker.promises.remembers(sid, epochs.accepted);
         ctx.check(checked);
         ctx.checker.elections.looks(sid);
-        let proposed = durable.proposed_config.as_ref().map(|(_, config)| config.clone());
+        let proposed = durable.proposed_config.clone();
         let zab = Zab::new(zab_config(ctx, sid, number), durable, now_ms);
         let process = Process {
             number,
@@ -252,6 +256,8 @@ impl Process {
             epochs: Epochs { accepted: epochs.accepted.max(epochs.current), ..epochs },
             asked: VecDeque::new(),
             told: VecDeque::new(),
+            garbled: false,
+            strangers: 0,
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {

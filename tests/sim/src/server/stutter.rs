@@ -1,8 +1,10 @@
 //! A driver that says things twice, or too late: what the core was told of late is told again now and then, of connections
 //! that are gone, attempts that have ended, writes of an older history. The core must take no notice.
 
+use std::sync::Arc;
+
 use ringkeeper::protocol::Zxid;
-use ringkeeper::zab::{ConnId, Generation, LookUpAnswer, Packet, Txn};
+use ringkeeper::zab::{ConnId, Generation, LearnerRequest, LookUpAnswer, Packet, Role, Txn};
 
 use super::process::{Machine, Process};
 use crate::context::Context;
@@ -46,6 +48,9 @@ impl Process {
         if self.told.is_empty() || !machine.pieces.chance(ctx.plan.odd.stutter_per_mille) {
             return;
         }
+        if machine.pieces.chance(100) {
+            return self.ask_out_of_turn(ctx, machine);
+        }
         let at = machine.pieces.below(self.told.len() as u64) as usize;
         let told = self.told[at].clone();
         ctx.tell(|| format!("{}: says again: {told:?}", machine.sid));
@@ -80,6 +85,37 @@ impl Process {
                     self.wrong(ctx, machine, format!("0x{zxid:x} could be proposed twice"));
                 }
             }
+        }
+    }
+
+    /// Asks for what the role does not allow.
+    fn ask_out_of_turn(&mut self, ctx: &mut Context, machine: &mut Machine) {
+        let txn = Txn::from([]);
+        let config = Arc::clone(self.zab.config());
+        let follows = matches!(self.role, Role::Learning { serving: true, .. });
+        let zxid = match self.zab.next_zxid() {
+            Ok(next) if self.leads() => next + 1,
+            Err(_) => 1,
+            Ok(next) => {
+                return self.wrong(
+                    ctx,
+                    machine,
+                    format!("0x{next:x} is next, and it does not lead"),
+                );
+            }
+        };
+        let mut taken = self.zab.propose(zxid, txn.clone()).is_ok()
+            || self.zab.propose_reconfig(zxid, txn.clone(), config.clone(), None).is_ok();
+        if !self.leads() {
+            taken |= self.zab.check_reconfig(&config, None).is_ok();
+        }
+        if !follows {
+            let (session, cxid, kind, auth) = (0, 0, 0, Vec::new());
+            let request = LearnerRequest { session, cxid, kind, body: txn, auth };
+            taken |= self.zab.forward(request).is_ok() || self.zab.revalidate(0, 0).is_ok();
+        }
+        if taken {
+            self.wrong(ctx, machine, format!("{:?} takes what is not its to take", self.role));
         }
     }
 }

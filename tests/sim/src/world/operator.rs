@@ -159,7 +159,13 @@ impl World {
                         server.group = grouped.then_some(1).filter(|_| votes);
                     }
                     _ if grouped => servers[at].weight = random.below(3),
-                    _ => {}
+                    _ if random.chance(500) => {}
+                    // It moves: to the network of the simulator that is all one.
+                    _ => {
+                        let port =
+                            if servers[at].quorum_address.ends_with('8') { 2889 } else { 2888 };
+                        servers[at].quorum_address = format!("server{sid}:{port}");
+                    }
                 },
             }
         }
