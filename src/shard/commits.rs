@@ -153,9 +153,16 @@ impl State {
                 self.deliver_ephemerals(io, &mut conn, entry);
                 self.serve_held(io, &mut conn);
             }
-            EntryKind::Attached => self.attached(io, &mut conn, Attached::take(entry.body)),
-            EntryKind::Refused => self.refused(io, &mut conn),
+            EntryKind::Attached => {
+                self.end_connect(&mut conn);
+                self.attached(io, &mut conn, Attached::take(entry.body));
+            }
+            EntryKind::Refused => {
+                self.end_connect(&mut conn);
+                self.refused(io, &mut conn);
+            }
             EntryKind::Kick | EntryKind::Drop => {
+                self.end_connect(&mut conn);
                 conn.phase = Phase::Closing;
                 io.close(conn.id, true);
             }

@@ -128,6 +128,8 @@ pub(crate) struct Conn {
     pub held_back: bool,
     /// An answer that is being made in slices, or waits for its turn; no request behind it is taken meanwhile.
     pub long: Option<Box<Long>>,
+    /// Its connect request is with the core.
+    pub connecting: bool,
     /// One of `pending` may turn out such an answer: no request behind it is taken.
     pub barrier: bool,
     /// In the list of connections that go on when the way to the core has room again.
@@ -153,6 +155,7 @@ impl Conn {
             phase: Phase::Handshake,
             input: Vec::new(),
             pending: VecDeque::new(),
+            connecting: false,
             held: 0,
             held_bytes: 0,
             waiting: VecDeque::new(),

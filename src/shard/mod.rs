@@ -160,6 +160,8 @@ pub(crate) struct State {
     watches: WatchTable,
     /// Held reads of all connections.
     held: usize,
+    /// Connect requests that are with the core.
+    connecting: usize,
     /// Connections with an answer that is made in slices: the first one's is being made, the others wait in line.
     longs: std::collections::VecDeque<ConnId>,
     /// The reader has let its versions go.
@@ -213,6 +215,7 @@ impl Shard {
                 conns: Vec::new(),
                 watches,
                 held: 0,
+                connecting: 0,
                 longs: std::collections::VecDeque::new(),
                 parked: false,
                 stalled: Vec::new(),
@@ -274,10 +277,11 @@ impl Shard {
         if !self.commits.is_empty() || !self.state.longs.is_empty() {
             return false;
         }
-        // What is held or watched is looked up at the zxid of an entry that is still to come, while later ones are
-        // published already: those versions, and the ACLs in the entries, must stay. Both wake this shard soon.
-        let none = self.state.held == 0 && self.state.watches.is_empty();
-        if none || planted::is(Planted::ReadersLetGo) {
+        // What an answer of the core lets go on (reads held behind it, what has come in and was not taken, the names of
+        // ephemerals) is looked up at the zxid of an entry that is still to come, and so are the ACLs of events, while
+        // later ones are published already: those versions must stay. Answers and events wake this shard soon.
+        let asks = self.state.load.own() > 0 || self.state.connecting > 0;
+        if !asks && self.state.watches.is_empty() || planted::is(Planted::ReadersLetGo) {
             self.state.reader.park();
             self.state.parked = true;
         }
@@ -318,8 +322,7 @@ impl State {
                 return;
             }
         };
-        let conn =
-            Box::new(Conn::new(id, peer, identities, now_ns, io.wall_clock_ms()));
+        let conn = Box::new(Conn::new(id, peer, identities, now_ns, io.wall_clock_ms()));
         self.conns[index] = Some(conn);
         self.metrics.change(Gauge::Connections, 1);
         self.shaking_hands.push_back(id);
@@ -380,6 +383,7 @@ impl State {
         let Some(mut conn) = self.take(id) else { return };
         self.forget_input(&conn);
         self.end_turn(&mut conn);
+        self.end_connect(&mut conn);
         self.metrics.change(Gauge::Connections, -1);
         if conn.phase == Phase::Live {
             self.metrics.count(Counter::ConnectionsDropped);
