@@ -2,7 +2,8 @@
 //! do, and so the mark that the whole server is measured against.
 
 use crate::reactor::{
-    AlignedBuf, ConnId, Io, LogFile, ReactorConfig, ReactorStats, Resident, Turn, monotonic_ns, spawn,
+    AlignedBuf, ConnId, Io, LogFile, ReactorConfig, ReactorStats, Resident, Turn, monotonic_ns,
+    spawn,
 };
 use std::collections::HashSet;
 use std::io;

@@ -119,7 +119,13 @@ pub trait Resident {
     type File;
 
     /// A connection was accepted.
-    fn opened<I: Io<File = Self::File>>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, local: SocketAddr);
+    fn opened<I: Io<File = Self::File>>(
+        &mut self,
+        io: &mut I,
+        c: ConnId,
+        peer: SocketAddr,
+        local: SocketAddr,
+    );
 
     /// Bytes arrived. They are only there during the call.
     fn bytes<I: Io<File = Self::File>>(&mut self, io: &mut I, c: ConnId, data: &[u8]);

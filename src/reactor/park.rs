@@ -166,7 +166,10 @@ enum Rest {
 /// Linux lets a thread's timers be 50 µs late by default, as long as what it gathers arrivals for.
 const TIMER_SLACK_NS: libc::c_ulong = 5_000;
 
-async fn live<R: Resident<File = LogFile>>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::Result<()> {
+async fn live<R: Resident<File = LogFile>>(
+    mut reactor: Reactor<R>,
+    cfg: &ReactorConfig,
+) -> io::Result<()> {
     // SAFETY: sets a number of the calling thread; nothing points anywhere. If it fails, waits are a little longer.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK_NS) };
     let idle = Park::new(&mut reactor).await?;

@@ -92,7 +92,12 @@ impl FakeIo {
     ///
     /// # Panics
     /// If the connection is gone.
-    pub fn deliver<R: Resident<File = LogFile>>(&mut self, resident: &mut R, c: ConnId, data: &[u8]) {
+    pub fn deliver<R: Resident<File = LogFile>>(
+        &mut self,
+        resident: &mut R,
+        c: ConnId,
+        data: &[u8],
+    ) {
         let conn = self.conn_mut(c).expect("delivers to a connection that is gone");
         if conn.closing.is_some() {
         } else if conn.paused || !conn.kept.is_empty() {
