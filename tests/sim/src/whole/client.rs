@@ -75,10 +75,7 @@ impl Client {
 
     /// Whether it waits for nothing.
     pub fn is_content(&self) -> bool {
-        self.state == State::Live
-            && self.stream.sent.is_empty()
-            && self.stage.is_empty()
-            && self.stream.pings == 0
+        self.state == State::Live && self.stream.sent.is_empty()
     }
 
     /// What it is about, in words.
@@ -122,7 +119,7 @@ impl World {
                 }
                 again = again.max(now + 20 * MS);
             }
-            State::Silent(until) if now < until && !self.is_calm => again = until,
+            State::Silent(until) if now < until && !self.is_calm => again = now + 30 * MS,
             State::Silent(_) => client.state = State::Live,
             State::Live => self.live(number),
         }
@@ -162,7 +159,8 @@ impl World {
         if calm {
             // One last look, behind everything.
             if client.stream.sent.is_empty() && now > self.calm_at + 1_000 * MS {
-                if now - client.spoke_at > 200 * MS {
+                let late = now > self.calm_at + 4_000 * MS;
+                if now - client.spoke_at > 200 * MS && !late {
                     asks = vec![Ask::Sync(HOME.into()), Ask::GetChildren(HOME.into(), false)];
                 }
             } else if client.stream.sent.is_empty() {
@@ -216,6 +214,7 @@ impl World {
         }
         let shard = self.clients[number].random.below(self.plan.shards as u64) as usize;
         let link = self.open_link(number, shard);
+        self.say(|| format!("client {number} connects to shard {shard}"));
         let now = self.queue.now();
         let [low, high] = self.plan.timeout_ms;
         let client = &mut self.clients[number];
@@ -232,11 +231,19 @@ impl World {
         }
         .encode(&mut bytes);
         end_frame(&mut bytes, frame);
+        // Some ask at once, before they know that they are let in.
+        let hurries = client.stage.is_empty() && client.random.chance(200);
+        let watches = Watches::new();
+        let asks: Vec<Ask> = match hurries && !self.is_calm {
+            true => (0..3).map(|_| draw(&mut client.random, &self.plan, &watches)).collect(),
+            false => Vec::new(),
+        };
         client.state = State::Connecting;
         client.spoke_at = now;
         client.link = Some(link);
         client.stream = Stream::new(client.seen);
         self.send_up(link, bytes);
+        self.ask(number, asks);
     }
 
     /// A client leaves its connection, and what was under way on it is nobody's.
@@ -268,6 +275,7 @@ impl World {
     /// A client sees that its connection is gone.
     pub fn lost(&mut self, number: usize, link: usize) {
         if self.clients[number].link == Some(link) {
+            self.say(|| format!("client {number} loses its connection"));
             self.leave(number);
         }
     }
@@ -295,7 +303,9 @@ impl World {
         let told = client.stream.take(&self.history, frame)?;
         client.seen = client.seen.max(client.stream.seen);
         if self.trace {
-            println!("{:>9} client {number}: {told:?} at {}", self.queue.now(), client.seen);
+            let text =
+                format!("{:>9} client {number}: {told:?} at {}", self.queue.now(), client.seen);
+            println!("{text:.200}");
         }
         match told {
             Told::Attached { session, timeout_ms } => self.attached(number, session, timeout_ms)?,

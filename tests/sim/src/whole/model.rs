@@ -84,7 +84,8 @@ impl History {
     /// The names of a znode's children at a zxid, sorted.
     pub fn children(&self, path: &str, zxid: Zxid) -> Vec<&str> {
         let prefix = format!("{path}/");
-        let below = self.nodes.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        let below =
+            self.nodes.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
         below
             .map_while(|(path, _)| path.strip_prefix(&prefix).map(|name| (name, path)))
             .filter(|(name, path)| !name.contains('/') && self.node(path, zxid).is_some())

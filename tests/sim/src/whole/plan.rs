@@ -83,6 +83,7 @@ impl Plan {
             true => r.between(low, high),
             false => 0,
         };
+        let crowd = r.chance(60);
         Plan {
             seed,
             shards: r.between(1, 3) as usize,
@@ -99,7 +100,7 @@ impl Plan {
             crash_every: on(r, 600, 60, 800) * MS,
             power: *r.pick(&[0, 500, 1000]),
             die_in_start: on(r, 400, 100, 600),
-            room: *r.pick(&[64, 1 << 10, 16 << 10, 1 << 20]),
+            room: *r.pick(&[if crowd { 8 << 10 } else { 64 }, 1 << 10, 16 << 10, 1 << 20]),
             slow: on(r, 400, 50, 500),
             pieces: *r.pick(&[0, 200, 900]),
             drop: on(r, 700, 2, 40),
@@ -114,7 +115,7 @@ impl Plan {
             timeout_ms: *r.pick(&[[300, 1000], [2000, 8000]]),
             segment_bytes: *r.pick(&[32, 64, 256]) * 4096,
             data: *r.pick(&[8, 200, 1500]),
-            crowd: r.chance(60),
+            crowd,
             slots: *r.pick(&[2, 4, 32]),
             look_ns: *r.pick(&[0, 1_000, 50_000]),
         }

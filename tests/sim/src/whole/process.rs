@@ -84,10 +84,8 @@ pub fn start(
     match recover(plan, disk, history)? {
         Some(recovered) => {
             let last_zxid = recovered.last_zxid;
-            let server = assemble(plan, recovered, now_ms).map_err(|detail| Violation {
-                rule: "start",
-                detail,
-            })?;
+            let server = assemble(plan, recovered, now_ms)
+                .map_err(|detail| Violation { rule: "start", detail })?;
             Ok(Started::Running(Box::new(server), last_zxid))
         }
         None => Ok(Started::Died),
@@ -128,9 +126,7 @@ fn recover(plan: &Plan, disk: &Disk, history: &History) -> Result<Option<Recover
         ..LogOptions::default()
     };
     match Writer::open(tail, options) {
-        Ok((log, maker)) => {
-            Ok(Some(Recovered { tree, log, maker, last_zxid: found.last_zxid }))
-        }
+        Ok((log, maker)) => Ok(Some(Recovered { tree, log, maker, last_zxid: found.last_zxid })),
         Err(_) if disk.is_dead() => Ok(None),
         Err(e) => broken("recovery", e.to_string()),
     }

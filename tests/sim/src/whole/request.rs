@@ -1,12 +1,12 @@
 //! What clients ask, as bytes of the client protocol.
 
+use ringkeeper::protocol::{AclRef, xid};
 use ringkeeper::protocol::{
     AddWatchMode, AddWatchRequest, CheckVersionRequest, CreateMode, CreateRequest, DeleteRequest,
     ExistsRequest, GetChildren2Request, GetChildrenRequest, GetDataRequest, GetEphemeralsRequest,
     MultiOp, OpCode, RemoveWatchesRequest, RequestHeader, SetDataRequest, SetWatches2, SyncRequest,
     WatcherType, Zxid, begin_frame, end_frame, end_multi, perms,
 };
-use ringkeeper::protocol::{AclRef, xid};
 use std::rc::Rc;
 
 use super::model::History;
@@ -207,7 +207,9 @@ impl Ask {
 
 fn set_watches(relative_zxid: Zxid, watches: &[Again]) -> SetWatches2<'_> {
     let of = |kind, missing| {
-        let is = move |again: &&Again| again.kind == kind && (again.missing && kind == Kind::Data) == missing;
+        let is = move |again: &&Again| {
+            again.kind == kind && (again.missing && kind == Kind::Data) == missing
+        };
         watches.iter().filter(is).map(|again| again.path.as_str()).collect::<Vec<_>>()
     };
     SetWatches2 {

@@ -257,8 +257,8 @@ impl Stream {
                     let mut answer = GetChildren2Response::decode(d)?;
                     answer.children.sort_unstable();
                     self.arm_if(*watch, path, Kind::Child);
-                    let same = answer.children == history.children(path, zxid)
-                        && answer.stat == node.stat;
+                    let same =
+                        answer.children == history.children(path, zxid) && answer.stat == node.stat;
                     (!same).then_some("the children are of another state")
                 }
                 node => sees.fails(node.is_some(), ErrorCode::NoNode),

@@ -229,7 +229,8 @@ impl World {
             conn.closing = Some(Closing::AtOnce);
             return;
         }
-        let n = self.plan.room.saturating_sub(link.down.len()).min(conn.out.len());
+        // What was appended in this pass leaves at its end.
+        let n = self.plan.room.saturating_sub(link.down.len()).min(conn.tapped);
         link.down.extend(conn.out.drain(..n));
         conn.tapped -= n;
         if n > 0 {

@@ -343,7 +343,10 @@ impl World {
 
     fn spares(&mut self) {
         let Some(server) = &self.server else { return };
-        server.maker.turn();
+        let done = server.maker.turn();
+        if done {
+            self.say(|| "a spare segment is made".into());
+        }
         let at = self.queue.now() + 100 + self.faults.spread(3 * MS);
         self.queue.put(at, Event::Spares(self.process));
     }
@@ -364,7 +367,8 @@ impl World {
                 let expires = record.closes_session() && record.header.cxid == 0;
                 self.report.expired += u64::from(expires);
                 if self.trace {
-                    println!("{:>9} logs {:?} {:?}", self.queue.now(), record.header, record.events);
+                    let text = format!("{:>9} logs {record:?}", self.queue.now());
+                    println!("{text:.300}");
                 }
             }
             let mut after = 1 + self.disk_random.spread(self.plan.disk);
@@ -391,7 +395,10 @@ impl World {
         if at > 0 && self.mistake == Some(Mistake::WriteOrderIgnored) {
             let oldest = (self.flights[0].token, self.flights[0].bytes);
             let own = &mut self.flights[at];
-            let own = (std::mem::replace(&mut own.token, oldest.0), std::mem::replace(&mut own.bytes, oldest.1));
+            let own = (
+                std::mem::replace(&mut own.token, oldest.0),
+                std::mem::replace(&mut own.bytes, oldest.1),
+            );
             (self.flights[0].token, self.flights[0].bytes) = own;
         }
         let flight = self.flights.remove(at);
