@@ -261,7 +261,7 @@ impl FakeIo {
         if let Some(room) = &mut conn.room {
             *room -= taken;
         }
-        conn.was_full |= !conn.out.is_empty();
+        conn.was_full |= !conn.out.is_empty() || conn.paused && taken > 0;
     }
 }
 

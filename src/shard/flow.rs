@@ -48,6 +48,9 @@ impl State {
         if conn.stalled || self.congested(io, conn) || self.must_hold_back(conn) {
             if conn.paused {
                 self.await_room(conn);
+            } else if conn.pending.is_empty() && conn.waiting.is_empty() {
+                // No answer of its own will let it go on, and of an output that has left only the paused are told.
+                self.pause(io, conn);
             }
             return;
         }

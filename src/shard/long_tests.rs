@@ -21,6 +21,8 @@ use crate::reactor::{AlignedBuf, LogFile, Resident};
 use crate::tree::{AclId, Create, Retained, TreeConfig, TreeWriter};
 use crate::{jute::Decoder, jute::Encode, jute::Field};
 
+mod waits;
+
 const CHILDREN: usize = 60_000;
 const SESSION: i64 = 0x77;
 

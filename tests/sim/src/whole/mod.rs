@@ -10,15 +10,19 @@
 //! - [`io`]: what a thread asks of its reactor; [`thread`]: a pass, sleeping and waking
 //! - [`process`]: a server made of what its disk kept
 //! - [`disk`]: the log's writes, and what of them is durable
-//! - [`client`]: what clients do; [`request`]: what they ask
+//! - [`link`]: bytes between clients and server
+//! - [`client`]: what clients do; [`draw`], [`request`]: what they ask
 //! - [`model`]: the state at every zxid; [`watches`]: the events that a connection is owed
-//! - [`stream`]: the rules that a connection's replies keep
+//! - [`stream`]: the rules that a connection's replies keep; [`answer`]: those of one answer
 //! - [`world`]: one event after the other; [`command`]: what a person starts
 
+pub mod answer;
 pub mod client;
 pub mod command;
 pub mod disk;
+pub mod draw;
 pub mod io;
+pub mod link;
 pub mod mistake;
 pub mod model;
 pub mod plan;
