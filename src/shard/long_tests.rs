@@ -285,7 +285,7 @@ fn a_shard_that_sleeps_keeps_what_an_answer_of_the_core_will_ask_for() {
     w.zxid = 3;
     let gone: Vec<String> = w.tree.ephemerals(SESSION).collect();
     for path in gone {
-        w.tree.delete(3, path).unwrap();
+        w.tree.delete(3, &path).unwrap();
     }
     w.commit(|_| {}, EntryHead::silent(3));
     while w.tree.reclaim(1000) > 0 {}
