@@ -13,6 +13,9 @@ macro_rules! mistakes {
             /// All of them.
             pub const ALL: &'static [Mistake] = &[$(Mistake::$name,)+];
 
+            /// Those of a peer, which the core must bear: no rule is broken with them.
+            pub const BORNE: &'static [Mistake] = &[Mistake::ProposalLeftOut, Mistake::CommitLeftOut];
+
             /// Its name, as written on the simulator's command line.
             pub fn name(self) -> &'static str {
                 match self { $(Mistake::$name => stringify!($name),)+ }
@@ -67,7 +70,7 @@ mistakes! {
     AckEpochCountedTwice,
     /// A leader proposes the greatest accepted epoch itself, not the one after it.
     ReuseEpoch,
-    /// A follower goes with a leader whose epoch is below the one it accepted.
+    /// A follower goes with a leader whose epoch is below the one it accepted; nor does that leader mind.
     AcceptLowerEpoch,
     /// A server whose log was lost or damaged votes and is counted.
     DamagedLogVotes,
@@ -128,7 +131,7 @@ mistakes! {
     CounterRunsOver,
     /// A deposed leader goes on committing with the acknowledgements that it has.
     DeposedLeaderCommits,
-    /// *driver*: stepping down leaves memory as it is.
+    /// *driver*: stepping down leaves memory as it is, and so does cutting the log.
     NoUndoOnStepDown,
     /// *driver*: a transaction is published when it is appended.
     PublishBeforeCommit,
@@ -138,7 +141,7 @@ mistakes! {
     OldOwnerServed,
 
     // What a peer does wrong and the core must bear: no mistakes of its own, no rule may be broken with them.
-    /// *driver*: a proposal is left out now and then, and its COMMIT (as by leaders with ZOOKEEPER-4925).
+    /// *driver*: a live proposal is left out now and then, and its COMMIT (as by leaders with ZOOKEEPER-4925).
     ProposalLeftOut,
     /// *driver*: a COMMIT is left out now and then.
     CommitLeftOut,

@@ -29,9 +29,17 @@ impl Company {
         }
     }
 
+    /// A server begins to lead in earnest: from now on it counts how long who is in step has been silent.
+    pub fn begins(&mut self, id: ServerId, now_us: u64) {
+        self.heard
+            .range_mut((id, ServerId::MIN)..=(id, ServerId::MAX))
+            .for_each(|(_, at)| *at = now_us);
+    }
+
     /// A server does not lead, or not yet in earnest.
     pub fn ends(&mut self, id: ServerId) {
         self.alone.remove(&id);
+        self.heard.retain(|(leader, _), _| *leader != id);
     }
 
     /// A leader looks round, as it does every half tick. It may be alone `times_max` times in a row.

@@ -79,9 +79,18 @@ impl Elections {
         if active.is_quorum(with_it) && proposed.is_none_or(|members| members.is_quorum(with_it)) {
             return Ok(());
         }
+        // Who is told by a follower that it leads goes by the members in force alone; discovery asks the others.
+        let followed = voter
+            .heard
+            .iter()
+            .any(|(_, says, r#for, at)| *says == Says::Follows && *r#for == id && *at == round);
+        let follows = |from: ServerId| said(from, &|says, _| says == Says::Follows);
+        if leader == id && followed && active.is_quorum(|from| with_it(from) || follows(from)) {
+            return Ok(());
+        }
         let led_in = |at: i64| voter.heard.contains(&(leader, Says::Leads, leader, at));
         let follows = |says: Says, at: i64| says != Says::Looks || led_in(at);
-        let leads = leader == id || said(leader, &|says, _| says == Says::Leads);
+        let leads = said(leader, &|says, _| says == Says::Leads);
         if leads && active.is_quorum(|from| itself(from) || said(from, &follows)) {
             return Ok(());
         }

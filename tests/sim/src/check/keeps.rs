@@ -22,7 +22,7 @@ impl Checker {
             self.in_force(id, number);
             return Ok(());
         };
-        let lacks = self.lacks(was, is);
+        let lacks = self.lacks(id, was, is);
         self.in_force(id, number);
         match lacks {
             None => Ok(()),
@@ -43,7 +43,7 @@ impl Checker {
         let server = &self.servers[&id];
         let is = &server.media[&server.in_force];
         for was in &lost {
-            if let Some((zxid, _)) = self.lacks(was, is) {
+            if let Some((zxid, _)) = self.lacks(id, was, is) {
                 let detail = format!(
                     "server {id} is counted again without 0x{zxid:x}, which it had and is committed"
                 );
@@ -53,11 +53,16 @@ impl Checker {
         Ok(())
     }
 
-    /// The first committed transaction that the one medium holds and the other does not.
-    fn lacks(&self, was: &Medium, is: &Medium) -> Option<Mark> {
+    /// The first committed transaction that counts this server's word, that the one medium holds and the other does not.
+    /// What an observer has no quorum counts on.
+    fn lacks(&self, id: ServerId, was: &Medium, is: &Medium) -> Option<Mark> {
         let behind = self.history.partition_point(|c| c.mark.0 <= is.base);
-        let marks = self.history[behind..].iter().map(|c| c.mark);
-        marks.take_while(|mark| was.holds(*mark)).find(|mark| !is.holds(*mark))
+        let marks = self.history.iter().map(|c| c.mark).enumerate().skip(behind);
+        let votes = |index: usize| self.membership_at(index).voters.contains_key(&id);
+        marks
+            .take_while(|(_, mark)| was.holds(*mark))
+            .find(|(index, mark)| !is.holds(*mark) && votes(*index))
+            .map(|(_, mark)| mark)
     }
 
     /// A server is about to take this epoch for its own: it has all that was committed in epochs before.

@@ -140,8 +140,9 @@ impl Process {
     fn witness_role(&self, ctx: &mut Context, machine: &Machine, was: Role) {
         let sid = machine.sid;
         let serves = matches!(self.role, Role::Leading { serving: true, .. });
-        if !serves {
-            ctx.checker.company.ends(sid);
+        match serves {
+            true => ctx.checker.company.begins(sid, ctx.queue.now()),
+            false => ctx.checker.company.ends(sid),
         }
         let leader = match self.role {
             Role::Looking => return ctx.checker.elections.looks(sid),

@@ -32,6 +32,8 @@ impl Process {
                 let link = self.links.get_mut(&from).filter(|link| link.conn == Some(conn));
                 let Some(reader) = link.and_then(|link| link.reader.as_mut()) else { return };
                 if let Some(Message::Vote(vote)) = read(ctx, machine, reader, &sent) {
+                    // The time that has passed may have made it look for a leader.
+                    self.carry_out(ctx, machine);
                     ctx.checker.elections.hears(machine.sid, from, &vote);
                     self.garbage_vote(ctx, machine, from, &vote);
                     self.zab.handle_notification(from, vote);
@@ -120,6 +122,8 @@ impl Process {
         let Some(found) = ctx.network.conn(conn) else { return };
         let peer = found.servers[usize::from(found.servers[0] == machine.sid)];
         let word = aim::word(packet);
+        // Who speaks behind a snapshot has it.
+        self.streaming.remove(&ConnId(conn));
         ctx.moment(machine.sid, Some(peer), Moment::Takes(word));
         if let Role::Leading { epoch, .. } = self.role {
             let now = ctx.now();

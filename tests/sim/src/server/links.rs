@@ -178,8 +178,13 @@ impl Process {
         let has = |mistake| ctx.mistakes.has(mistake) && ctx.now() < ctx.plan.fault_time;
         let proposals = has(Mistake::ZxidGapAccepted) || has(Mistake::ProposalLeftOut);
         let commits = has(Mistake::CommitMismatchSkipped) || has(Mistake::CommitLeftOut);
+        let live = self.up_to_date.contains(&conn);
         match packet {
-            Packet::Proposal { zxid, .. } if proposals && machine.random.chance(20) => {
+            Packet::UpToDate => {
+                self.up_to_date.insert(conn);
+                false
+            }
+            Packet::Proposal { zxid, .. } if live && proposals && machine.random.chance(20) => {
                 self.left_out.insert((conn, *zxid));
                 true
             }
@@ -221,6 +226,7 @@ pub(super) fn post(ctx: &mut Context, machine: &Machine, conn: u64, message: Mes
     let Some(end) = found.servers.iter().position(|sid| *sid == machine.sid) else { return };
     let now = ctx.now();
     let late = match &message {
+        _ if now >= ctx.plan.fault_time => 0,
         Message::Vote(_) => ctx.plan.odd.vote_delay_us,
         Message::Packet(Packet::NewLeader { .. } | Packet::UpToDate) => ctx.plan.odd.sync_delay_us,
         // The mean: hardly any takes longer than both ends see it come on.

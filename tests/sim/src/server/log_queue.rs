@@ -113,7 +113,8 @@ impl Process {
         let number = self.state().store.number;
         let behind = self.state().recent.iter().filter(|(zxid, _)| *zxid > to).cloned().collect();
         ctx.checker.medium(machine.sid, number).cutting(to);
-        match self.state().truncate(to) {
+        let undo = !ctx.mistakes.has(Mistake::NoUndoOnStepDown);
+        match self.state().truncate(to, undo) {
             Ok((last, cut)) => {
                 if cut {
                     ctx.report.cuts += 1;
@@ -146,6 +147,7 @@ impl Process {
         bytes: &Arc<[u8]>,
     ) {
         self.staging = Some(Staging { begun: true, ..staging });
+        self.streaming.remove(&staging.conn);
         let number = self.in_force.store.number + 1;
         if ctx.mistakes.has(Mistake::OldLogDroppedEarly) {
             let cleared = machine.disk.volume(number - 1).remove_all();

@@ -129,7 +129,8 @@ pub struct Process {
     pub(super) pins: BTreeMap<ConnId, (Zxid, Arc<[u8]>)>,
     /// Connections on which a snapshot comes on, seen by this end until then.
     pub(super) streaming: BTreeMap<ConnId, Micros>,
-    /// Proposals that were left out, for the mistake of that name.
+    /// Connections on which UPTODATE was said, and live proposals that were left out: for the mistake of that name.
+    pub(super) up_to_date: BTreeSet<ConnId>,
     pub(super) left_out: BTreeSet<(ConnId, Zxid)>,
     pub(super) role: Role,
     pub(super) config: Arc<EnsembleConfig>,
@@ -246,6 +247,7 @@ impl Process {
             links: BTreeMap::new(),
             pins: BTreeMap::new(),
             streaming: BTreeMap::new(),
+            up_to_date: BTreeSet::new(),
             left_out: BTreeSet::new(),
             role: Role::Looking,
             config,
