@@ -161,7 +161,7 @@ impl World {
 
     /// Sends requests.
     fn ask(&mut self, number: usize, asks: Vec<Ask>) {
-        let floor = self.told;
+        let (floor, at) = (self.told, self.queue.now());
         let client = &mut self.clients[number];
         let Some(link) = client.link else { return };
         let mut bytes = Vec::new();
@@ -173,7 +173,7 @@ impl World {
             ask.encode(xid, &mut bytes);
             match ask {
                 Ask::Ping => client.stream.pings += 1,
-                ask => client.stream.sent.push_back(Sent { xid, ask, floor }),
+                ask => client.stream.sent.push_back(Sent { xid, ask, floor, at }),
             }
         }
         if !bytes.is_empty() {
@@ -297,6 +297,7 @@ impl World {
                 self.drop_link(number);
             }
             Told::Answer(sent) => {
+                let sent_at = sent.at;
                 self.report.answers += 1;
                 match sent.ask {
                     Ask::Multi(_) => self.report.multis += 1,
@@ -312,6 +313,7 @@ impl World {
                     }
                     _ => {}
                 }
+                self.was_prompt(sent_at)?;
             }
             Told::Event => self.report.events += 1,
             Told::Pong => {}

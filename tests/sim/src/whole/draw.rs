@@ -78,6 +78,15 @@ fn change(r: &mut Random, most: u64) -> Change {
     }
 }
 
+/// A child of the crowd comes or goes.
+fn change_crowd(r: &mut Random) -> Change {
+    let path = format!("{CROWD}/{}", r.below(CROWD_CHILDREN as u64));
+    match r.chance(500) {
+        true => Change::Create { path, data: Vec::new(), mode: CreateMode::Persistent },
+        false => Change::Delete { path, version: -1 },
+    }
+}
+
 /// A path has one mode of lasting watch, so that a client's books need not know what replaces what.
 fn is_recursive(path: &str) -> bool {
     parent(path) == "/" || path.ends_with('b')
@@ -86,6 +95,9 @@ fn is_recursive(path: &str) -> bool {
 /// A client's next request.
 pub fn draw(r: &mut Random, plan: &Plan, watches: &Watches) -> Ask {
     if r.chance(plan.write) {
+        if plan.crowd && r.chance(200) {
+            return Ask::Change(change_crowd(r));
+        }
         return match r.below(10) {
             0..=7 => Ask::Change(change(r, plan.data)),
             _ => {

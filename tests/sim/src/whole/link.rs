@@ -7,7 +7,7 @@ use ringkeeper::reactor::ConnId;
 
 use super::Violation;
 use super::thread::Arrived;
-use super::world::{Event, World};
+use super::world::{CALM_MEAN, Event, World};
 use crate::time::{MS, Micros};
 
 /// What a client sends.
@@ -85,10 +85,16 @@ impl World {
     }
 
     fn put_up(&mut self, link: usize, up: Up) {
-        let at = self.queue.now() + 1 + self.net.spread(self.plan.net);
+        let at = self.queue.now() + 1 + self.way();
         let at = at.max(self.links[link].up_at);
         self.links[link].up_at = at;
         self.queue.put(at, Event::Up(link, up));
+    }
+
+    /// What bytes take this time; when the faults are over never long.
+    fn way(&mut self) -> Micros {
+        let mean = if self.is_calm { self.plan.net.min(CALM_MEAN) } else { self.plan.net };
+        self.net.spread(mean)
     }
 
     /// A client closes a connection: what it sent before arrives, or it breaks.
@@ -122,12 +128,12 @@ impl World {
 
     /// There is something for a client to read.
     pub fn read_soon(&mut self, at: usize) {
+        let mut after = 1 + self.way();
         let link = &mut self.links[at];
         if link.reading || link.client_closed {
             return;
         }
         link.reading = true;
-        let mut after = 1 + self.net.spread(self.plan.net);
         if link.is_slow && !self.is_calm {
             after += self.net.spread(20 * MS);
         }

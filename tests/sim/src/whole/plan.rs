@@ -117,7 +117,7 @@ impl Plan {
             data: *r.pick(&[8, 200, 1500]),
             crowd,
             slots: *r.pick(&[2, 4, 32]),
-            look_ns: *r.pick(&[0, 1_000, 50_000]),
+            look_ns: if crowd { 50_000 } else { *r.pick(&[0, 1_000, 50_000]) },
         }
     }
 }

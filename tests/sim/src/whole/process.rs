@@ -12,7 +12,7 @@ use ringkeeper::ensemble::{
 };
 use ringkeeper::lanes;
 use ringkeeper::log::{self, LogOptions, SpareMaker, Writer};
-use ringkeeper::metrics::Registry as Metrics;
+use ringkeeper::metrics::{Counter, Registry as Metrics};
 use ringkeeper::prepare::PrepareConfig;
 use ringkeeper::protocol::Zxid;
 use ringkeeper::reactor::{PassClock, ReactorStats, Waker};
@@ -56,6 +56,13 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     _desk: Desk,
     _snapshots: Receiver<()>,
+}
+
+impl Server {
+    /// Answers that it made in slices.
+    pub fn long_answers(&self) -> u64 {
+        self.metrics.read().counter(Counter::LongAnswers)
+    }
 }
 
 /// How a start ended.

@@ -19,6 +19,7 @@ use super::model::History;
 use super::request::{Again, Ask};
 use super::watches::{Kind, Watches};
 use super::{Violation, broken};
+use crate::time::Micros;
 
 /// A request that is not answered yet.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Sent {
     pub ask: Ask,
     /// What somebody had been told before it was sent.
     pub floor: Zxid,
+    /// When it was sent.
+    pub at: Micros,
 }
 
 /// What a frame was.

@@ -14,7 +14,10 @@ use super::mistake::Mistake;
 use super::world::{Event, World};
 use super::{Violation, broken};
 use crate::disk::Volume;
-use crate::time::Micros;
+use crate::time::{Micros, SECOND};
+
+/// A thread stands still for so long at the most: when the faults are over it is not for long.
+const STALL_MAX: Micros = SECOND;
 
 /// What has arrived for a thread that it has not seen.
 pub enum Arrived {
@@ -382,7 +385,7 @@ impl World {
             return None;
         }
         self.report.stalls += 1;
-        Some(self.queue.now() + self.sched.spread(self.plan.stall_for))
+        Some(self.queue.now() + self.sched.spread(self.plan.stall_for).min(STALL_MAX))
     }
 }
 

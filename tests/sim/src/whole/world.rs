@@ -23,6 +23,13 @@ use crate::time::{MS, Micros, Queue, SECOND};
 
 /// How long after the faults every client must have its answers.
 const CALM: Micros = 5 * SECOND;
+/// What bytes and log writes take on the average when the faults are over, at the most.
+pub const CALM_MEAN: Micros = 200;
+/// From so long after the faults on answers are prompt: bytes, log writes and wakes on their way take 40 ms at the very
+/// most, and a thread that nobody woke would sleep until its next tick, up to 100 ms.
+const PROMPT_AFTER: Micros = SECOND + SECOND / 2;
+/// Prompt is within this.
+const PROMPT: Micros = 45 * MS;
 /// A run of more events never ends.
 const EVENTS_MAX: u64 = 5_000_000;
 
@@ -240,9 +247,8 @@ impl World {
     }
 
     fn crash(&mut self) {
-        if self.server.take().is_none() {
-            return;
-        }
+        let Some(server) = self.server.take() else { return };
+        self.report.long += server.long_answers();
         self.report.crashes += 1;
         self.process += 1;
         self.flights.clear();
@@ -331,7 +337,8 @@ impl World {
                     println!("{text:.300}");
                 }
             }
-            let mut after = 1 + self.disk_random.spread(self.plan.disk);
+            let mean = if self.is_calm { self.plan.disk.min(CALM_MEAN) } else { self.plan.disk };
+            let mut after = 1 + self.disk_random.spread(mean);
             if !self.is_calm && self.disk_random.chance(self.plan.disk_slow) {
                 after += self.disk_random.between(MS, 200 * MS);
             }
@@ -371,14 +378,24 @@ impl World {
 
     /// Everybody must have his answers.
     fn end(&mut self) -> Result<(), Violation> {
-        if self.server.is_none() {
-            return broken("end", "the server does not come back");
+        match &self.server {
+            Some(server) => self.report.long += server.long_answers(),
+            None => return broken("end", "the server does not come back"),
         }
         for (number, client) in self.clients.iter().enumerate() {
             if !client.is_content() {
                 let about = client.about();
                 return broken("end", format!("client {number} waits for answers: {about}"));
             }
+        }
+        Ok(())
+    }
+
+    /// A request that was sent at `sent_at` has been answered: nobody slept while he had something to do.
+    pub fn was_prompt(&self, sent_at: Micros) -> Result<(), Violation> {
+        let took = self.queue.now() - sent_at;
+        if self.is_calm && sent_at > self.calm_at + PROMPT_AFTER && took > PROMPT {
+            return broken("wakes", format!("an answer took {took} us when nothing else went on"));
         }
         Ok(())
     }
