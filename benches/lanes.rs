@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringkeeper::lanes::{LaneRx, LaneTx, commit_ring, lane};
 use ringkeeper::reactor::{
-    AlignedBuf, ConnId, Handle, Io, ReactorConfig, Resident, Turn, Waker, spawn,
+    AlignedBuf, ConnId, Handle, Io, LogFile, ReactorConfig, Resident, Turn, Waker, spawn,
 };
 use std::hint::{black_box, spin_loop};
 use std::net::SocketAddr;
@@ -102,6 +102,8 @@ impl Player {
 }
 
 impl Resident for Player {
+    type File = LogFile;
+
     fn opened<I: Io>(&mut self, _: &mut I, _: ConnId, _: SocketAddr, _: SocketAddr) {}
     fn bytes<I: Io>(&mut self, _: &mut I, _: ConnId, _: &[u8]) {}
     fn drained<I: Io>(&mut self, _: &mut I, _: ConnId) {}

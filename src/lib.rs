@@ -12,6 +12,7 @@ pub mod jute;
 pub mod lanes;
 pub mod log;
 pub mod metrics;
+pub mod planted;
 pub mod prepare;
 pub mod process;
 pub mod protocol;

@@ -2,7 +2,8 @@
 //! do, and so the mark that the whole server is measured against.
 
 use crate::reactor::{
-    AlignedBuf, ConnId, Io, ReactorConfig, ReactorStats, Resident, Turn, monotonic_ns, spawn,
+    AlignedBuf, ConnId, Io, LogFile, ReactorConfig, ReactorStats, Resident, Turn, monotonic_ns,
+    spawn,
 };
 use std::collections::HashSet;
 use std::io;
@@ -176,6 +177,8 @@ impl Stub {
 }
 
 impl Resident for Stub {
+    type File = LogFile;
+
     fn opened<I: Io>(&mut self, _: &mut I, c: ConnId, _: SocketAddr, _: SocketAddr) {
         let at = c.index as usize;
         if self.clients.len() <= at {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::jute::Decoder;
 use crate::lanes::request::{Request, RequestKind};
-use crate::log::Room;
+use crate::log::{LogDir, Room};
 use crate::metrics::Summary;
 use crate::protocol::OpCode;
 use crate::reactor::{Io, monotonic_ns};
@@ -17,7 +17,7 @@ fn begins_with_path(op: OpCode) -> bool {
     matches!(op, OpCode::SetData | OpCode::Delete | OpCode::SetAcl)
 }
 
-impl EnsembleCore {
+impl<D: LogDir> EnsembleCore<D> {
     pub(super) fn take_requests<I: Io>(&mut self, io: &mut I) {
         // Taken out so that a batch can be borrowed from its lane while its requests are worked on.
         let mut shards = std::mem::take(&mut self.shards);

@@ -45,7 +45,7 @@ use crate::admin::{CoreLetter, CorePart, Office};
 use crate::auth::{IdentityCache, IdentityTable};
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
 use crate::lanes::{CommitTx, LaneRx};
-use crate::log::{self, LogError, Seal};
+use crate::log::{self, LogDir, LogError, RealDir, Seal};
 use crate::metrics::{Counter, Gauge, Summary, Writer};
 use crate::prepare::{Output, PrepareConfig};
 use crate::protocol::Zxid;
@@ -99,11 +99,11 @@ pub struct CoreConfig {
 }
 
 /// What a core is made of.
-pub struct CoreParts {
+pub struct CoreParts<D: LogDir = RealDir> {
     /// The recovered tree.
     pub tree: TreeWriter,
     /// The log, open for writing.
-    pub log: log::Writer,
+    pub log: log::Writer<D>,
     /// The shards.
     pub shards: Vec<ShardEnd>,
     /// The writing end of the commit ring.
@@ -144,10 +144,10 @@ const TICK_NS: u64 = 100_000_000;
 const EASE_NS: u64 = 1_000_000;
 
 /// The ensemble core. See the module's documentation.
-pub struct EnsembleCore {
+pub struct EnsembleCore<D: LogDir = RealDir> {
     config: CoreConfig,
     tree: TreeWriter,
-    log: log::Writer,
+    log: log::Writer<D>,
     shards: Vec<ShardEnd>,
     commits: CommitTx,
     registry: SessionRegistry,
@@ -186,9 +186,9 @@ pub struct EnsembleCore {
     crowded: bool,
 }
 
-impl EnsembleCore {
+impl<D: LogDir> EnsembleCore<D> {
     /// A core over a recovered tree.
-    pub fn new(config: CoreConfig, parts: CoreParts) -> EnsembleCore {
+    pub fn new(config: CoreConfig, parts: CoreParts<D>) -> EnsembleCore<D> {
         let reaper = reaper::Reaper::new(&config);
         let taken = vec![0; parts.shards.len()];
         EnsembleCore {
@@ -241,7 +241,7 @@ impl EnsembleCore {
                 self.durable = durable.through;
                 self.agreement.durable(durable.through);
             }
-            Err(failed) => crate::process::fatal(&failed.to_string()),
+            Err(failed) => io.fatal(&failed.to_string()),
         }
     }
 
@@ -260,8 +260,8 @@ impl EnsembleCore {
     }
 
     /// Once a pass.
-    pub fn step<I: Io>(&mut self, io: &mut I) -> Turn {
-        self.wall_ms = crate::process::wall_clock_ms();
+    pub fn step<I: Io<File = D::File>>(&mut self, io: &mut I) -> Turn {
+        self.wall_ms = io.wall_clock_ms();
         self.now_ns = io.now_ns();
         let told = self.publish(io);
         let due = io.now_ns() >= self.next_tick_ns;
@@ -315,7 +315,7 @@ impl EnsembleCore {
     }
 
     /// Hands the batch in the making to the log if a write may go. If it is held for others to join it: how to wait.
-    fn submit<I: Io>(&mut self, io: &mut I) -> Option<Turn> {
+    fn submit<I: Io<File = D::File>>(&mut self, io: &mut I) -> Option<Turn> {
         if self.building.is_empty() || self.in_flight.len() >= IN_FLIGHT_MAX {
             return None;
         }
@@ -332,7 +332,7 @@ impl EnsembleCore {
         None
     }
 
-    fn hand_over<I: Io>(&mut self, io: &mut I) {
+    fn hand_over<I: Io<File = D::File>>(&mut self, io: &mut I) {
         let next = self.spare.pop().unwrap_or_default();
         let mut batch = std::mem::replace(&mut self.building, next);
         batch.last_zxid = self.last_zxid;
@@ -355,7 +355,7 @@ impl EnsembleCore {
                     self.spare.push(std::mem::replace(&mut self.building, batch));
                     return;
                 }
-                Err(e) => crate::process::fatal(&e.to_string()),
+                Err(e) => io.fatal(&e.to_string()),
             }
         }
         self.in_flight.push_back(batch);
@@ -363,7 +363,7 @@ impl EnsembleCore {
 
     /// Ends a log that has gone idle with a frame that covers its last batch, so that damage to that batch could be
     /// told from a torn tail.
-    fn seal<I: Io>(&mut self, io: &mut I) {
+    fn seal<I: Io<File = D::File>>(&mut self, io: &mut I) {
         let now_ns = io.now_ns();
         match self.log.seal_due(now_ns, self.tree.published()) {
             Seal::Idle => {}
@@ -371,7 +371,7 @@ impl EnsembleCore {
             Seal::Write(w) => io.write(&w.file, w.offset, w.buf, w.token),
         }
         if self.log.is_overdue(now_ns, self.config.log_write_limit_ns) {
-            crate::process::fatal(
+            io.fatal(
                 "a log write has taken longer than syncLimit allows: the disk hangs; look at its health",
             );
         }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::jute::Encode;
+use crate::log::LogDir;
 use crate::prepare::{ReapConfig, reap_candidates};
 use crate::protocol::OpCode;
 
@@ -38,7 +39,7 @@ impl Reaper {
     }
 }
 
-impl EnsembleCore {
+impl<D: LogDir> EnsembleCore<D> {
     pub(super) fn reap(&mut self, now_ms: u64) {
         if self.reaper.next_look_ms == 0 {
             self.reaper.next_look_ms = now_ms + self.reaper.interval_ms;

@@ -3,8 +3,9 @@
 use crate::jute::{Decoder, Encode};
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter, put_ephemerals};
 use crate::lanes::request::Request;
-use crate::log::Room;
+use crate::log::{LogDir, Room};
 use crate::metrics::Counter;
+use crate::planted::{self, Planted};
 use crate::prepare::{self, Outcome};
 use crate::protocol::{ErrorCode, GetEphemeralsRequest, OpCode, SyncRequest, Zxid};
 use crate::reactor::{ConnId, monotonic_ns};
@@ -14,9 +15,10 @@ use crate::txn::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader, TxnType, encode_reco
 use super::EnsembleCore;
 use super::batch::shard_bit;
 
-impl EnsembleCore {
+impl<D: LogDir> EnsembleCore<D> {
     pub(super) fn client_request(&mut self, shard: usize, request: &Request<'_>) {
-        if self.registry.check(request.slot, request.session_id, request.generation).is_err() {
+        let present = self.registry.check(request.slot, request.session_id, request.generation);
+        if present.is_err() && !planted::is(Planted::OldConnectionServed) {
             // The session has moved to another connection, or is gone, and this connection was told to go when that
             // happened. Nothing of it may be ordered behind what the session's present connection does.
             return;

@@ -6,7 +6,7 @@
 use crate::jute::Decoder;
 use crate::lanes::entry::{Attached, EntryKind};
 use crate::lanes::request::Request;
-use crate::log::Room;
+use crate::log::{LogDir, Room};
 use crate::metrics::Counter;
 use crate::prepare;
 use crate::protocol::{ConnectRequest, ErrorCode, OpCode};
@@ -15,7 +15,7 @@ use crate::session::{self, Attachment, check_password};
 
 use super::EnsembleCore;
 
-impl EnsembleCore {
+impl<D: LogDir> EnsembleCore<D> {
     pub(super) fn connect(&mut self, shard: usize, request: &Request<'_>, now_ms: u64) {
         let conn = request.conn;
         let Ok(connect) = ConnectRequest::decode(&mut Decoder::new(request.body)) else {

@@ -52,7 +52,7 @@ pub struct RealDir {
 }
 
 /// Zeros are written in pieces of this size, so that log writes get their turn in between.
-const ZERO_PIECE: usize = 1 << 20;
+const ZERO_PIECE: usize = 256 << 10;
 
 impl RealDir {
     /// The directory `path`, made if it is missing. Without `force_sync` (ZooKeeper's

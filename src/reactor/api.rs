@@ -1,7 +1,7 @@
 //! What a resident and the loop that steps it know of each other. The simulator implements [`Io`]
 //! too, so nothing here may need a kernel.
 
-use super::{AlignedBuf, LogFile, Waker};
+use super::{AlignedBuf, Waker, monotonic_ns};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 
@@ -37,8 +37,28 @@ pub enum Turn {
 
 /// What a resident may ask of whoever steps it.
 pub trait Io {
+    /// What a log is written to: [`super::LogFile`], or a simulated disk's.
+    type File;
+
     /// Monotonic time, read once a pass. [`super::monotonic_ns`] is the same clock.
     fn now_ns(&self) -> u64;
+
+    /// The same clock, read anew: for work that watches how long it takes.
+    #[inline]
+    fn clock_ns(&self) -> u64 {
+        monotonic_ns()
+    }
+
+    /// The wall clock, milliseconds since 1970.
+    #[inline]
+    fn wall_clock_ms(&self) -> i64 {
+        crate::process::wall_clock_ms()
+    }
+
+    /// Ends the process: see [`crate::process::fatal`].
+    fn fatal(&mut self, why: &str) -> ! {
+        crate::process::fatal(why)
+    }
 
     /// The connection's output, to append to; `None` once it is gone or being closed. All that is
     /// appended in one pass leaves in one send.
@@ -78,7 +98,7 @@ pub trait Io {
     /// Starts a write of the whole buffer; `disk_done` brings the buffer back. Several may be in
     /// flight, and they complete in any order. Offset, length and address must suit the file
     /// (O_DIRECT: multiples of [`super::ALIGN`]).
-    fn write(&mut self, file: &LogFile, offset: u64, buf: AlignedBuf, token: u64);
+    fn write(&mut self, file: &Self::File, offset: u64, buf: AlignedBuf, token: u64);
 
     /// Makes another reactor go through a pass that begins after this one's `step`; sent at the end
     /// of the pass, once, and only if that reactor sleeps.
@@ -95,21 +115,30 @@ pub trait Io {
 
 /// A state machine that a reactor steps. All calls come from one thread, one at a time.
 pub trait Resident {
+    /// What its log, if it has one, is written to.
+    type File;
+
     /// A connection was accepted.
-    fn opened<I: Io>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, local: SocketAddr);
+    fn opened<I: Io<File = Self::File>>(
+        &mut self,
+        io: &mut I,
+        c: ConnId,
+        peer: SocketAddr,
+        local: SocketAddr,
+    );
 
     /// Bytes arrived. They are only there during the call.
-    fn bytes<I: Io>(&mut self, io: &mut I, c: ConnId, data: &[u8]);
+    fn bytes<I: Io<File = Self::File>>(&mut self, io: &mut I, c: ConnId, data: &[u8]);
 
     /// The backlog is 0 again after one send had not been enough for it, or while the connection is paused. Otherwise not
     /// called when all that was appended in a pass left with its send.
-    fn drained<I: Io>(&mut self, io: &mut I, c: ConnId);
+    fn drained<I: Io<File = Self::File>>(&mut self, io: &mut I, c: ConnId);
 
     /// The peer closed or reset the connection, or our close is complete. `c` is dead from here on.
-    fn closed<I: Io>(&mut self, io: &mut I, c: ConnId);
+    fn closed<I: Io<File = Self::File>>(&mut self, io: &mut I, c: ConnId);
 
     /// A write completed: how many bytes were written, or why none.
-    fn disk_done<I: Io>(
+    fn disk_done<I: Io<File = Self::File>>(
         &mut self,
         io: &mut I,
         token: u64,
@@ -118,7 +147,7 @@ pub trait Resident {
     );
 
     /// Once a pass, after all completions were delivered.
-    fn step<I: Io>(&mut self, io: &mut I) -> Turn;
+    fn step<I: Io<File = Self::File>>(&mut self, io: &mut I) -> Turn;
 
     /// About to park: set parked flags, fence, look once more. True: may park.
     fn before_park(&mut self) -> bool {

@@ -275,6 +275,8 @@ impl Driver {
 }
 
 impl Io for Driver {
+    type File = LogFile;
+
     fn now_ns(&self) -> u64 {
         self.now_ns
     }

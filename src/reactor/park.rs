@@ -8,7 +8,7 @@
 use super::config::{ReactorConfig, ReactorStats};
 use super::pass::Reactor;
 use super::ring::Kind;
-use super::{PassClock, Resident, Turn, Waker, monotonic_ns};
+use super::{LogFile, PassClock, Resident, Turn, Waker, monotonic_ns};
 use glommio::io::BufferedFile;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use io_uring::{opcode, types};
@@ -76,7 +76,7 @@ impl Handle {
 /// When the thread or its ring cannot be made: the text says which limit or permission is missing.
 pub fn spawn<R, F>(mut cfg: ReactorConfig, make: F) -> io::Result<Handle>
 where
-    R: Resident + 'static,
+    R: Resident<File = LogFile> + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
     let waker = match cfg.waker.take() {
@@ -166,7 +166,10 @@ enum Rest {
 /// Linux lets a thread's timers be 50 µs late by default, as long as what it gathers arrivals for.
 const TIMER_SLACK_NS: libc::c_ulong = 5_000;
 
-async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::Result<()> {
+async fn live<R: Resident<File = LogFile>>(
+    mut reactor: Reactor<R>,
+    cfg: &ReactorConfig,
+) -> io::Result<()> {
     // SAFETY: sets a number of the calling thread; nothing points anywhere. If it fails, waits are a little longer.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK_NS) };
     let idle = Park::new(&mut reactor).await?;
@@ -225,7 +228,7 @@ async fn live<R: Resident>(mut reactor: Reactor<R>, cfg: &ReactorConfig) -> io::
     Ok(())
 }
 
-impl<R: Resident> Reactor<R> {
+impl<R: Resident<File = LogFile>> Reactor<R> {
     fn enter(&mut self) -> io::Result<()> {
         self.before_enter();
         self.driver.ring.enter()?;
@@ -356,7 +359,7 @@ struct Park {
 }
 
 impl Park {
-    async fn new<R: Resident>(reactor: &mut Reactor<R>) -> io::Result<Self> {
+    async fn new<R: Resident<File = LogFile>>(reactor: &mut Reactor<R>) -> io::Result<Self> {
         let event = reactor.driver.own.park_event()?.into_raw_fd();
         // SAFETY: a duplicate made for this file, which owns and closes it.
         let event = unsafe { BufferedFile::from_raw_fd(event) };
@@ -383,7 +386,7 @@ impl Park {
 
     /// Parks until the ring completes something, the deadline passes, or the coarse timer rings.
     /// True: it was the timer, and there is nothing to do.
-    async fn park<R: Resident>(
+    async fn park<R: Resident<File = LogFile>>(
         &self,
         reactor: &mut Reactor<R>,
         deadline_ns: Option<u64>,

@@ -5,7 +5,7 @@ use super::config::{ReactorConfig, ReactorStats};
 use super::conn::Life;
 use super::driver::Driver;
 use super::ring::{Kind, Ring};
-use super::{ConnId, PassClock, Resident, Turn, Waker, monotonic_ns};
+use super::{ConnId, LogFile, PassClock, Resident, Turn, Waker, monotonic_ns};
 use io_uring::{cqueue, opcode, types};
 use std::io;
 use std::mem::ManuallyDrop;
@@ -43,7 +43,7 @@ pub(super) struct Reactor<R> {
     clean: bool,
 }
 
-impl<R: Resident> Reactor<R> {
+impl<R: Resident<File = LogFile>> Reactor<R> {
     pub(super) fn new(
         cfg: &mut ReactorConfig,
         own: Waker,

@@ -68,7 +68,7 @@ impl FakeIo {
     }
 
     /// A client connects: the resident is told. Peer and local address are made up.
-    pub fn open<R: Resident>(&mut self, resident: &mut R) -> ConnId {
+    pub fn open<R: Resident<File = LogFile>>(&mut self, resident: &mut R) -> ConnId {
         let c = self.connect();
         let peer = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 40_000 + c.index as u16));
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 2181));
@@ -92,7 +92,12 @@ impl FakeIo {
     ///
     /// # Panics
     /// If the connection is gone.
-    pub fn deliver<R: Resident>(&mut self, resident: &mut R, c: ConnId, data: &[u8]) {
+    pub fn deliver<R: Resident<File = LogFile>>(
+        &mut self,
+        resident: &mut R,
+        c: ConnId,
+        data: &[u8],
+    ) {
         let conn = self.conn_mut(c).expect("delivers to a connection that is gone");
         if conn.closing.is_some() {
         } else if conn.paused || !conn.kept.is_empty() {
@@ -103,7 +108,7 @@ impl FakeIo {
     }
 
     /// The client goes away: the resident is told, unless the connection is gone already.
-    pub fn hang_up<R: Resident>(&mut self, resident: &mut R, c: ConnId) {
+    pub fn hang_up<R: Resident<File = LogFile>>(&mut self, resident: &mut R, c: ConnId) {
         if let Some(conn) = self.conn_mut(c) {
             conn.open = false;
             resident.closed(self, c);
@@ -140,7 +145,7 @@ impl FakeIo {
     ///
     /// # Panics
     /// If there is no such write.
-    pub fn complete<R: Resident>(
+    pub fn complete<R: Resident<File = LogFile>>(
         &mut self,
         resident: &mut R,
         token: u64,
@@ -152,7 +157,7 @@ impl FakeIo {
     }
 
     /// Completes every write in flight, in order, each in full.
-    pub fn complete_all<R: Resident>(&mut self, resident: &mut R) {
+    pub fn complete_all<R: Resident<File = LogFile>>(&mut self, resident: &mut R) {
         while let Some(write) = self.writes.pop_front() {
             let bytes = write.buf.len();
             resident.disk_done(self, write.token, Ok(bytes), write.buf);
@@ -160,7 +165,7 @@ impl FakeIo {
     }
 
     /// One pass: what was kept and resumed, closes, `step`, then sends.
-    pub fn pass<R: Resident>(&mut self, resident: &mut R) -> Turn {
+    pub fn pass<R: Resident<File = LogFile>>(&mut self, resident: &mut R) -> Turn {
         self.wakes.clear();
         for index in 0..self.conns.len() {
             self.deliver_kept(resident, index);
@@ -180,7 +185,7 @@ impl FakeIo {
     ///
     /// # Panics
     /// After a thousand passes: the resident never comes to rest.
-    pub fn run<R: Resident>(&mut self, resident: &mut R) -> Option<u64> {
+    pub fn run<R: Resident<File = LogFile>>(&mut self, resident: &mut R) -> Option<u64> {
         for _ in 0..1000 {
             let turn = self.pass(resident);
             let pending = self.conns.iter().any(|conn| {
@@ -213,7 +218,7 @@ impl FakeIo {
         (conn.open && conn.generation == c.generation).then_some(conn)
     }
 
-    fn deliver_kept<R: Resident>(&mut self, resident: &mut R, index: usize) {
+    fn deliver_kept<R: Resident<File = LogFile>>(&mut self, resident: &mut R, index: usize) {
         let c = self.id(index);
         let conn = &mut self.conns[index];
         if conn.open && !conn.paused && !conn.kept.is_empty() {
@@ -225,7 +230,7 @@ impl FakeIo {
     }
 
     /// Completes closes that wait for nothing any more, and tells of drained sockets.
-    fn settle<R: Resident>(&mut self, resident: &mut R, index: usize) {
+    fn settle<R: Resident<File = LogFile>>(&mut self, resident: &mut R, index: usize) {
         let c = self.id(index);
         let conn = &mut self.conns[index];
         if !conn.open {
@@ -256,11 +261,13 @@ impl FakeIo {
         if let Some(room) = &mut conn.room {
             *room -= taken;
         }
-        conn.was_full |= !conn.out.is_empty();
+        conn.was_full |= !conn.out.is_empty() || conn.paused && taken > 0;
     }
 }
 
 impl Io for FakeIo {
+    type File = LogFile;
+
     fn now_ns(&self) -> u64 {
         self.now_ns
     }
@@ -337,6 +344,8 @@ mod tests {
     }
 
     impl Resident for Echo {
+        type File = LogFile;
+
         fn opened<I: Io>(&mut self, _: &mut I, _: ConnId, _: SocketAddr, _: SocketAddr) {
             self.log.push("opened".into());
         }

@@ -37,7 +37,7 @@ trait DynIo {
     fn take_over(&mut self, stream: TcpStream) -> Option<ConnId>;
 }
 
-impl<I: Io> DynIo for I {
+impl<I: Io<File = LogFile>> DynIo for I {
     fn append(&mut self, c: ConnId, data: &[u8]) -> bool {
         self.out(c).map(|out| out.extend_from_slice(data)).is_some()
     }
@@ -73,6 +73,8 @@ struct Probe {
 }
 
 impl Resident for Probe {
+    type File = LogFile;
+
     fn opened<I: Io>(&mut self, _: &mut I, c: ConnId, peer: SocketAddr, _: SocketAddr) {
         assert!(self.open.insert(c, 0).is_none());
         let _ = self.events.send(Event::Opened(c, peer));
@@ -103,7 +105,7 @@ impl Resident for Probe {
     ) {
         let _ = self.events.send(Event::DiskDone(token, result, buf));
     }
-    fn step<I: Io>(&mut self, io: &mut I) -> Turn {
+    fn step<I: Io<File = LogFile>>(&mut self, io: &mut I) -> Turn {
         while let Ok(command) = self.commands.try_recv() {
             let result = command(io);
             let _ = self.events.send(Event::Did(result));
@@ -695,6 +697,8 @@ struct Player {
 }
 
 impl Resident for Player {
+    type File = LogFile;
+
     fn opened<I: Io>(&mut self, _: &mut I, _: ConnId, _: SocketAddr, _: SocketAddr) {}
     fn bytes<I: Io>(&mut self, _: &mut I, _: ConnId, _: &[u8]) {}
     fn drained<I: Io>(&mut self, _: &mut I, _: ConnId) {}
@@ -738,6 +742,8 @@ fn two_reactors_wake_each_other_and_no_wake_is_lost() {
         let (done_a, done_b, to_b) = (done.clone(), done, wake_b.clone());
         struct Server(Player, Option<LaneRx>);
         impl Resident for Server {
+            type File = LogFile;
+
             fn opened<I: Io>(&mut self, _: &mut I, _: ConnId, _: SocketAddr, _: SocketAddr) {}
             fn bytes<I: Io>(&mut self, _: &mut I, _: ConnId, _: &[u8]) {}
             fn drained<I: Io>(&mut self, _: &mut I, _: ConnId) {}
@@ -750,7 +756,7 @@ fn two_reactors_wake_each_other_and_no_wake_is_lost() {
                 _: AlignedBuf,
             ) {
             }
-            fn step<I: Io>(&mut self, io: &mut I) -> Turn {
+            fn step<I: Io<File = LogFile>>(&mut self, io: &mut I) -> Turn {
                 let turn = self.0.step(io);
                 if let Some(answers) = self.1.take() {
                     self.0.from = answers;

@@ -36,7 +36,7 @@ use plan::Plan;
 use snapshots::{Snapshots, Taker};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing_subscriber::EnvFilter;
-use worker::Worker;
+pub use worker::Worker;
 
 /// Why the server does not start, or why it ended.
 #[derive(Debug, thiserror::Error)]

@@ -6,27 +6,32 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::ensemble::EnsembleCore;
+use crate::log::{LogDir, RealDir};
 use crate::metrics::{Counter, Writer};
 use crate::reactor::{AlignedBuf, ConnId, Io, ReactorStats, Resident, Turn};
 use crate::shard::Shard;
 
 /// The residents of one pinned thread.
-pub(super) struct Worker {
+pub struct Worker<D: LogDir = RealDir> {
+    /// The shard, if one lives here.
     pub shard: Option<Shard>,
-    pub core: Option<EnsembleCore>,
+    /// The core, if it lives here.
+    pub core: Option<EnsembleCore<D>>,
     stats: Arc<ReactorStats>,
     metrics: Writer,
     lost_wakes: u64,
 }
 
-impl Worker {
+impl<D: LogDir> Worker<D> {
     /// Without residents; `stats` are those of its reactor.
-    pub(super) fn new(stats: Arc<ReactorStats>, metrics: Writer) -> Worker {
+    pub fn new(stats: Arc<ReactorStats>, metrics: Writer) -> Worker<D> {
         Worker { shard: None, core: None, stats, metrics, lost_wakes: 0 }
     }
 }
 
-impl Resident for Worker {
+impl<D: LogDir> Resident for Worker<D> {
+    type File = D::File;
+
     fn opened<I: Io>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, _local: SocketAddr) {
         match &mut self.shard {
             Some(shard) => shard.opened(io, c, peer),
@@ -66,7 +71,7 @@ impl Resident for Worker {
 
     /// On a shared thread the shard hands its requests over, the core works on them and publishes what is durable,
     /// and the shard answers, all in one pass.
-    fn step<I: Io>(&mut self, io: &mut I) -> Turn {
+    fn step<I: Io<File = D::File>>(&mut self, io: &mut I) -> Turn {
         let before = self.shard.as_mut().map(|s| s.step(io));
         let core = self.core.as_mut().map(|c| c.step(io));
         let after = match (&mut self.shard, &core) {

@@ -8,6 +8,7 @@
 use crate::auth;
 use crate::lanes::entry::{Attached, Entry, EntryKind, Event};
 use crate::metrics::{Counter, Summary};
+use crate::planted::{self, Planted};
 use crate::protocol::{EventType, OpCode, ReplyHeader, begin_frame, end_frame, perms, put_event};
 use crate::reactor::Io;
 use crate::tree::AclId;
@@ -32,6 +33,9 @@ impl Shard {
     /// Works through everything that is committed by now.
     pub(super) fn drain_commits<I: Io>(&mut self, io: &mut I) {
         while let Some(batch) = self.commits.peek() {
+            if planted::is(Planted::ZxidBeforeEvents) {
+                self.state.zxid = batch.last_zxid;
+            }
             let mut rest = &batch.bytes[..];
             while let Some((entry, tail)) = Entry::take(rest) {
                 self.state.act_on(io, &entry);
@@ -49,13 +53,17 @@ impl State {
         // Reads that are answered while this entry is worked through are answered at its zxid: the tree still
         // holds that version, because this shard's own zxid has not moved past it.
         self.zxid = self.zxid.max(entry.head.zxid);
+        let late = planted::is(Planted::ReplyBeforeEvents) && entry.head.shard == self.index;
+        if late {
+            self.deliver(io, entry);
+        }
         if entry.has_events() && !self.watches.is_empty() {
             for event in entry.events() {
                 self.tell_watchers(io, &event);
             }
             self.publish_watch_count();
         }
-        if entry.head.shard == self.index {
+        if entry.head.shard == self.index && !late {
             self.deliver(io, entry);
             // The reads that waited for this answer may have been many.
             self.weigh_output(io);
@@ -97,6 +105,7 @@ impl State {
         let id = conn.id;
         let waiting = conn.long.as_ref().map_or(0, |long| long.bytes());
         let behind = conn.long.as_mut().and_then(|long| long.behind());
+        let behind = behind.filter(|_| !planted::is(Planted::EventBeforeLongAnswer));
         if let Some(out) = behind.or_else(|| io.out(id)) {
             out.extend_from_slice(frame);
             self.metrics.count(Counter::WatchEvents);
@@ -144,9 +153,16 @@ impl State {
                 self.deliver_ephemerals(io, &mut conn, entry);
                 self.serve_held(io, &mut conn);
             }
-            EntryKind::Attached => self.attached(io, &mut conn, Attached::take(entry.body)),
-            EntryKind::Refused => self.refused(io, &mut conn),
+            EntryKind::Attached => {
+                self.end_connect(&mut conn);
+                self.attached(io, &mut conn, Attached::take(entry.body));
+            }
+            EntryKind::Refused => {
+                self.end_connect(&mut conn);
+                self.refused(io, &mut conn);
+            }
             EntryKind::Kick | EntryKind::Drop => {
+                self.end_connect(&mut conn);
                 conn.phase = Phase::Closing;
                 io.close(conn.id, true);
             }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::input::Input;
 use super::long::Long;
 use crate::protocol::{Identity, OpCode, Zxid};
 use crate::reactor::ConnId;
@@ -87,7 +88,7 @@ pub(crate) struct Conn {
     /// Where it stands.
     pub phase: Phase,
     /// Bytes received that are not yet a whole frame, or that wait for room downstream.
-    pub input: Vec<u8>,
+    pub input: Input,
     /// What it is owed, oldest first.
     pub pending: VecDeque<Pending>,
     /// How many of `pending` are held reads.
@@ -128,6 +129,8 @@ pub(crate) struct Conn {
     pub held_back: bool,
     /// An answer that is being made in slices, or waits for its turn; no request behind it is taken meanwhile.
     pub long: Option<Box<Long>>,
+    /// Its connect request is with the core.
+    pub connecting: bool,
     /// One of `pending` may turn out such an answer: no request behind it is taken.
     pub barrier: bool,
     /// In the list of connections that go on when the way to the core has room again.
@@ -151,8 +154,9 @@ impl Conn {
             id,
             peer,
             phase: Phase::Handshake,
-            input: Vec::new(),
+            input: Input::default(),
             pending: VecDeque::new(),
+            connecting: false,
             held: 0,
             held_bytes: 0,
             waiting: VecDeque::new(),

@@ -48,11 +48,13 @@ impl State {
         if conn.stalled || self.congested(io, conn) || self.must_hold_back(conn) {
             if conn.paused {
                 self.await_room(conn);
+            } else if conn.pending.is_empty() && conn.waiting.is_empty() {
+                // No answer of its own will let it go on, and of an output that has left only the paused are told.
+                self.pause(io, conn);
             }
             return;
         }
         let was_paused = std::mem::take(&mut conn.paused);
-        conn.held_back = false;
         if was_paused {
             conn.ticket = 0;
             conn.fed_ns = io.now_ns();
@@ -74,8 +76,8 @@ impl State {
         self.load.all() > max || self.throttled() as u64 > max
     }
 
-    /// Leaves what a connection sends in its input. Its socket is paused only when much waits there: most go on with the
-    /// next answer, and a pause costs more than what it would keep out.
+    /// Leaves what a connection sends in its input, until nothing waits there any more: each answer lets as much in as
+    /// there is room. Its socket is paused only when much waits: a pause costs more than what it would keep out.
     pub(super) fn hold_back(&mut self, conn: &mut Conn) {
         if !conn.held_back {
             conn.held_back = true;

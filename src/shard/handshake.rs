@@ -89,6 +89,8 @@ impl State {
             self.metrics.count(Counter::ConnectionRevalidations);
         }
         conn.phase = Phase::Connecting;
+        conn.connecting = true;
+        self.connecting += 1;
         taken
     }
 
@@ -112,6 +114,11 @@ impl State {
         } else if !self.links.desk.ask(word, self.index, conn.id) {
             io.close(conn.id, true);
         }
+    }
+
+    /// Its connect request is no longer with the core, or the connection is gone.
+    pub(super) fn end_connect(&mut self, conn: &mut Conn) {
+        self.connecting -= usize::from(std::mem::take(&mut conn.connecting));
     }
 
     /// The core attached the connection to a session.

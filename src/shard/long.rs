@@ -16,7 +16,7 @@ use crate::protocol::{
     MultiHeader, MultiOp, MultiOps, OpCode, ReplyHeader, Stat, begin_frame, end_frame, end_multi,
     patch_count, put_children, put_stat,
 };
-use crate::reactor::{Io, monotonic_ns};
+use crate::reactor::Io;
 use crate::tree::{Listing, NodeNumber, Pin, Walker};
 use crate::watch::WatchKind;
 
@@ -87,15 +87,17 @@ struct Ephemerals {
 }
 
 /// What is left of a slice.
-struct Budget {
+struct Budget<'a, I> {
     items: usize,
     look: usize,
     until_ns: u64,
+    io: &'a I,
 }
 
-impl Budget {
-    fn slice() -> Budget {
-        Budget { items: SLICE_ITEMS, look: LOOK_ITEMS, until_ns: monotonic_ns() + SLICE_NS }
+impl<I: Io> Budget<'_, I> {
+    fn slice(io: &I) -> Budget<'_, I> {
+        let until_ns = io.clock_ns() + SLICE_NS;
+        Budget { items: SLICE_ITEMS, look: LOOK_ITEMS, until_ns, io }
     }
 
     /// Takes `items` from it; false when it is used up.
@@ -106,7 +108,7 @@ impl Budget {
             return self.items > 0;
         }
         self.look = LOOK_ITEMS;
-        self.items > 0 && monotonic_ns() < self.until_ns
+        self.items > 0 && self.io.clock_ns() < self.until_ns
     }
 }
 
@@ -180,7 +182,7 @@ impl State {
                 self.put_back(conn);
                 continue;
             };
-            match self.go_further(&conn, &mut long, Budget::slice()) {
+            match self.go_further(&conn, &mut long, Budget::slice(io)) {
                 Ok(false) => conn.long = Some(long),
                 made => {
                     self.longs.pop_front();
@@ -193,11 +195,11 @@ impl State {
     }
 
     /// Goes on with an answer for a slice; true when it is made.
-    fn go_further(
+    fn go_further<I: Io>(
         &mut self,
         conn: &Conn,
         long: &mut Long,
-        mut budget: Budget,
+        mut budget: Budget<'_, I>,
     ) -> Result<bool, Refusal> {
         let making = match &mut long.making {
             Some(making) => making,
@@ -311,7 +313,12 @@ impl State {
     }
 
     /// Appends names of children; true when there are no more.
-    fn list(&self, children: &mut Children, answer: &mut Vec<u8>, budget: &mut Budget) -> bool {
+    fn list<I: Io>(
+        &self,
+        children: &mut Children,
+        answer: &mut Vec<u8>,
+        budget: &mut Budget<'_, I>,
+    ) -> bool {
         while let Some(name) = children.listing.next(&self.reader) {
             answer.put_str(name);
             children.count += 1;
@@ -328,7 +335,7 @@ impl State {
         clippy::too_many_arguments,
         reason = "all of one `Making`, apart so that each can be borrowed"
     )]
-    fn read_on_in_multi(
+    fn read_on_in_multi<I: Io>(
         &mut self,
         conn: &Conn,
         body: &[u8],
@@ -336,7 +343,7 @@ impl State {
         offset: &mut usize,
         children: &mut Option<Children>,
         answer: &mut Vec<u8>,
-        budget: &mut Budget,
+        budget: &mut Budget<'_, I>,
     ) -> Result<bool, Refusal> {
         if let Some(listing) = children {
             if !self.list(listing, answer, budget) {
@@ -420,20 +427,20 @@ impl State {
         if many {
             return self.line_up(io, conn, long);
         }
-        let all = Budget { items: usize::MAX, look: usize::MAX, until_ns: u64::MAX };
+        let all = Budget { items: usize::MAX, look: usize::MAX, until_ns: u64::MAX, io };
         let made = self.go_further(conn, &mut long, all).map(|_| ());
         self.send_long(io, conn, long, made);
     }
 
     /// Appends paths of ephemerals; true when there are no more.
-    fn name(
+    fn name<I: Io>(
         &self,
         pin: &Pin,
         list: &Ephemerals,
         at: &mut usize,
         count: &mut usize,
         answer: &mut Vec<u8>,
-        budget: &mut Budget,
+        budget: &mut Budget<'_, I>,
     ) -> bool {
         let mut path = String::new();
         while let Some(&number) = list.nodes.get(*at) {

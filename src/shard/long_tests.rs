@@ -17,9 +17,11 @@ use crate::protocol::{
     OpCode, ReplyHeader, RequestHeader, Stat, WatcherEvent, begin_frame, end_frame, end_multi,
 };
 use crate::reactor::testing::FakeIo;
-use crate::reactor::{AlignedBuf, Resident};
+use crate::reactor::{AlignedBuf, LogFile, Resident};
 use crate::tree::{AclId, Create, Retained, TreeConfig, TreeWriter};
 use crate::{jute::Decoder, jute::Encode, jute::Field};
+
+mod waits;
 
 const CHILDREN: usize = 60_000;
 const SESSION: i64 = 0x77;
@@ -44,6 +46,8 @@ const OPEN: AdmissionConfig = AdmissionConfig {
 struct Alone(Shard);
 
 impl Resident for Alone {
+    type File = LogFile;
+
     fn opened<I: Io>(&mut self, io: &mut I, c: ConnId, peer: SocketAddr, _: SocketAddr) {
         self.0.opened(io, c, peer);
     }
@@ -83,6 +87,22 @@ fn request(op: OpCode, xid: i32, body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let frame = begin_frame(&mut out);
     RequestHeader { xid, op_raw: op.code() }.encode(&mut out);
     body(&mut out);
+    end_frame(&mut out, frame);
+    out
+}
+
+fn connect_request() -> Vec<u8> {
+    let mut out = Vec::new();
+    let frame = begin_frame(&mut out);
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: 0,
+        timeout_ms: 10_000,
+        session_id: 0,
+        password: Some(&[0; 16]),
+        read_only: Some(false),
+    }
+    .encode(&mut out);
     end_frame(&mut out, frame);
     out
 }
@@ -184,26 +204,18 @@ impl World {
         EntryHead { zxid: self.zxid, kind, shard: 0, conn, cxid, err: 0 }
     }
 
-    /// A client that has a session.
-    fn client(&mut self) -> ConnId {
-        let c = self.io.open(&mut self.shard);
-        let mut out = Vec::new();
-        let frame = begin_frame(&mut out);
-        let password = Some(&[0; 16][..]);
-        ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: 0,
-            timeout_ms: 10_000,
-            session_id: 0,
-            password,
-            read_only: Some(false),
-        }
-        .encode(&mut out);
-        end_frame(&mut out, frame);
-        self.io.deliver(&mut self.shard, c, &out);
+    /// The core attaches a connection to its session.
+    fn attach(&mut self, c: ConnId) {
         let to = Attached { session_id: SESSION, timeout_ms: 10_000, slot: 0, generation: 1 };
         let head = self.reply(EntryKind::Attached, c, 0);
         self.commit(|entry| to.put(entry.body()), head);
+    }
+
+    /// A client that has a session.
+    fn client(&mut self) -> ConnId {
+        let c = self.io.open(&mut self.shard);
+        self.io.deliver(&mut self.shard, c, &connect_request());
+        self.attach(c);
         self.io.pass(&mut self.shard);
         assert!(!self.io.take_sent(c).is_empty(), "a connect response");
         c
@@ -255,6 +267,60 @@ fn names_and_stat(body: &[u8]) -> (Vec<String>, Stat) {
     let names: Vec<&str> = Field::get(&mut d).unwrap();
     let names = names.into_iter().map(str::to_owned).collect();
     (names, Stat::decode(&mut d).unwrap())
+}
+
+/// What an answer of the core lets go on is answered at that answer's zxid, so a shard that sleeps until it comes keeps
+/// that state, whatever is published meanwhile.
+#[test]
+fn a_shard_that_sleeps_keeps_what_an_answer_of_the_core_will_ask_for() {
+    let mut w = World::new();
+    let c = w.client();
+    w.send(c, &request(OpCode::GetEphemerals, 7, |out| out.put_str("")));
+    w.io.run(&mut w.shard);
+    assert!(w.shard.0.before_park());
+    w.zxid = 2;
+    let numbers: Vec<_> = w.tree.ephemeral_numbers(SESSION).take(3).collect();
+    let head = w.reply(EntryKind::Ephemerals, c, 7);
+    w.commit(|entry| put_ephemerals(entry.body(), "", numbers.into_iter()), head);
+    w.zxid = 3;
+    let gone: Vec<String> = w.tree.ephemerals(SESSION).collect();
+    for path in gone {
+        w.tree.delete(3, &path).unwrap();
+    }
+    w.commit(|_| {}, EntryHead::silent(3));
+    while w.tree.reclaim(1000) > 0 {}
+    w.shard.0.after_park();
+    w.io.run(&mut w.shard);
+    let replies = frames(&w.io.take_sent(c));
+    assert_eq!((replies[0].0.xid, replies[0].0.zxid), (7, 2));
+    let names: Vec<&str> = Field::get(&mut Decoder::new(&replies[0].1)).unwrap();
+    assert_eq!(names.len(), 3);
+}
+
+/// The same for what a client sends right behind its connect request.
+#[test]
+fn a_shard_that_sleeps_keeps_what_is_read_right_after_a_connect() {
+    let mut w = World::new();
+    let c = w.io.open(&mut w.shard);
+    let mut asked = connect_request();
+    asked.extend(exists(1, "/x"));
+    w.send(c, &asked);
+    w.io.run(&mut w.shard);
+    assert!(w.shard.0.before_park());
+    w.attach(c);
+    w.zxid = 2;
+    for path in w.tree.ephemerals(SESSION).collect::<Vec<_>>() {
+        w.tree.delete(2, &path).unwrap();
+    }
+    w.tree.delete(2, "/x").unwrap();
+    w.commit(|_| {}, EntryHead::silent(2));
+    while w.tree.reclaim(1000) > 0 {}
+    w.shard.0.after_park();
+    w.io.run(&mut w.shard);
+    let sent = w.io.take_sent(c);
+    let connected = u32::from_be_bytes(*sent.first_chunk::<4>().unwrap()) as usize;
+    let replies = frames(&sent[4 + connected..]);
+    assert_eq!((replies[0].0.xid, replies[0].0.zxid, replies[0].0.err), (1, 1, 0));
 }
 
 #[test]

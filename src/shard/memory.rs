@@ -9,6 +9,7 @@ use crate::reactor::{ConnId, Io};
 use super::State;
 use super::conn::{Conn, Phase};
 use super::flow::TICK_NS;
+use super::input::Input;
 
 /// A request longer than this is large: while it arrives it may have to wait for room.
 const LARGE_REQUEST_BYTES: usize = 64 << 10;
@@ -200,7 +201,7 @@ impl State {
     fn close_holder<I: Io>(&mut self, io: &mut I, id: ConnId, bytes: usize, of_what: &str) {
         let Some(mut conn) = self.take(id) else { return };
         conn.phase = Phase::Closing;
-        conn.input = Vec::new();
+        conn.input = Input::default();
         let why = format_args!(
             "closed {}: all connections together hold too much memory, and it held most, {bytes} bytes of {of_what}",
             conn.peer
@@ -213,59 +214,5 @@ impl State {
 
 fn is_in_large_request(conn: &Conn) -> bool {
     matches!(conn.phase, Phase::Handshake | Phase::Live)
-        && announced(&conn.input) > LARGE_REQUEST_BYTES
-}
-
-/// The length of the frame that begins the input, 0 without one.
-fn announced(input: &[u8]) -> usize {
-    let prefix = input.first_chunk::<4>();
-    prefix.map_or(0, |prefix| usize::try_from(i32::from_be_bytes(*prefix)).unwrap_or(0))
-}
-
-/// Appends to an input buffer. It grows with what arrived, never to more than the frame that begins it needs, whatever
-/// that announces.
-pub(super) fn append(input: &mut Vec<u8>, data: &[u8]) {
-    let needed = input.len() + data.len();
-    if needed > input.capacity() {
-        let doubled = input.capacity().saturating_mul(2);
-        let room = needed.max(doubled.min(announced(input).saturating_add(4)));
-        input.reserve_exact(room - input.len());
-    }
-    input.extend_from_slice(data);
-}
-
-/// Gives back the room of what was taken out of an input buffer.
-pub(super) fn trim(input: &mut Vec<u8>) {
-    if input.is_empty() && input.capacity() > 4096 {
-        *input = Vec::new();
-    } else if input.capacity() > LARGE_REQUEST_BYTES && input.len() < input.capacity() / 4 {
-        input.shrink_to_fit();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_input_buffer_follows_what_arrived() {
-        let mut input = Vec::new();
-        append(&mut input, &1_000_000i32.to_be_bytes());
-        assert!(input.capacity() < 100, "a prefix takes no memory");
-        let piece = [7; 2048];
-        while input.len() < 1_000_004 - piece.len() {
-            append(&mut input, &piece);
-            assert!(input.capacity() <= (2 * input.len()).min(1_000_004), "{}", input.len());
-        }
-        append(&mut input, &piece);
-        assert!(input.capacity() < 1_000_004 + 2 * piece.len());
-        input.drain(..1_000_004);
-        trim(&mut input);
-        assert!(input.capacity() < 4096);
-        for wild in [i32::MAX, i32::MIN, -1, 0] {
-            let mut input = wild.to_be_bytes().to_vec();
-            append(&mut input, &piece);
-            assert!(input.capacity() < 3 * piece.len());
-        }
-    }
+        && conn.input.announced() > LARGE_REQUEST_BYTES
 }

@@ -8,6 +8,7 @@
 use crate::jute::Decoder;
 use crate::lanes::request::{Request, RequestKind};
 use crate::metrics::{Counter, Gauge};
+use crate::planted::{self, Planted};
 use crate::protocol::{
     ErrorCode, OpCode, ReplyHeader, RequestHeader, SaslResponse, begin_frame, end_frame, xid,
 };
@@ -58,6 +59,7 @@ impl State {
             let (frame, taken) = match split_frame(rest, self.limits.frame_bytes_max) {
                 Frame::Whole(frame, taken) => (frame, taken),
                 Frame::Partial => {
+                    conn.held_back = false;
                     self.announced(io, conn, rest);
                     break;
                 }
@@ -66,7 +68,8 @@ impl State {
                     break;
                 }
             };
-            if rest.len() > taken && used >= warmed {
+            // One that is held back is let go on request by request.
+            if rest.len() > taken && used >= warmed && !conn.held_back {
                 warmed = used + self.warm(rest);
             }
             let flow = self.request(io, conn, frame);
@@ -101,12 +104,13 @@ impl State {
         if !self.reader.is_worth_warming() {
             return usize::MAX / 2;
         }
-        let (mut paths, mut count, mut used) = ([""; WARM_PATHS_MAX], 0, 0);
-        while count < paths.len()
+        let (mut paths, mut count, mut requests, mut used) = ([""; WARM_PATHS_MAX], 0, 0, 0);
+        while requests < paths.len()
             && let Frame::Whole(frame, taken) =
                 split_frame(&input[used..], self.limits.frame_bytes_max)
         {
             used += taken;
+            requests += 1;
             let mut d = Decoder::new(frame);
             if let Ok(header) = RequestHeader::decode(&mut d)
                 && OpCode::from_i32(header.op_raw).is_some_and(begins_with_path)
@@ -222,7 +226,7 @@ impl State {
         if !is_read(op) {
             return self.forward_request(conn, header, frame, since_ns);
         }
-        if conn.pending.is_empty() {
+        if conn.pending.is_empty() || planted::is(Planted::ReadPastWrite) {
             self.answer(io, conn, op, header.xid, &frame[HEADER_BYTES..], since_ns);
             self.end_large(frame.len());
         } else {

@@ -41,7 +41,7 @@ impl State {
         let mut part = ShardPart::default();
         if needs.connections {
             let last_heard = |conn: &Conn| self.links.heard.last_ms(conn.slot);
-            let ahead_ms = crate::process::wall_clock_ms() - (io.now_ns() / 1_000_000) as i64;
+            let ahead_ms = io.wall_clock_ms() - (io.now_ns() / 1_000_000) as i64;
             part.connections = self
                 .conns
                 .iter()

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::error::SnapshotError;
 use crate::reactor::AlignedBuf;
 
-/// Bytes written at a time.
-const PIECE: usize = 1 << 20;
+/// Bytes written at a time: a write of the log that comes meanwhile waits for no more than that.
+const PIECE: usize = 128 << 10;
 /// Direct writes are whole sectors.
 const SECTOR: usize = 4096;
 

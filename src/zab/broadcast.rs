@@ -182,11 +182,13 @@ impl Leader {
             // The answer to UPTODATE.
             return;
         }
-        if epoch_of(zxid) != self.epoch && !c.has(Mistake::AckOfOtherEpochCounted) {
+        let mut zxid = zxid;
+        if c.has(Mistake::AckOfOtherEpochCounted) {
+            zxid = make_zxid(self.epoch, counter_of(zxid));
+        } else if epoch_of(zxid) != self.epoch {
             let text = format!("ACK of {} in epoch {}", Show(zxid), self.epoch);
             return self.breach(c, conn, text);
-        }
-        if zxid > self.last_proposed && !c.has(Mistake::AckOfOtherEpochCounted) {
+        } else if zxid > self.last_proposed {
             let text = format!("ACK of {}, beyond {}", Show(zxid), Show(self.last_proposed));
             return self.breach(c, conn, text);
         }

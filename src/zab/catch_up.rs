@@ -144,8 +144,17 @@ impl Learner {
         if self.conn.is_none() || (zxid <= c.history.last() && self.phase != Phase::Live) {
             return;
         }
-        let is_next = c.history.is_next(zxid, c.config.first_counter)
-            || (c.has(Mistake::ZxidGapAccepted) && zxid > c.history.last());
+        if c.has(Mistake::DropOutstandingAtUpToDate)
+            && matches!(
+                self.phase,
+                Phase::Flushing { .. } | Phase::Adopting { .. } | Phase::Acknowledged
+            )
+        {
+            return;
+        }
+        let gaps = c.has(Mistake::ZxidGapAccepted) || c.has(Mistake::DropOutstandingAtUpToDate);
+        let is_next =
+            c.history.is_next(zxid, c.config.first_counter) || (gaps && zxid > c.history.last());
         if !is_next || epoch_of(zxid) > self.epoch {
             let last = Show(c.history.last());
             return self.breach(c, format!("{} proposed after {last}", Show(zxid)));
@@ -163,7 +172,7 @@ impl Learner {
         }
         match c.history.next_after(self.settled) {
             Some(next) if next.zxid == zxid => {}
-            _ if c.has(Mistake::CommitMismatchSkipped) && zxid <= c.history.last() => {}
+            _ if c.has(Mistake::CommitMismatchSkipped) => return,
             _ => return self.breach(c, format!("COMMIT of {}, which is not next", Show(zxid))),
         }
         self.settled = zxid;
@@ -261,9 +270,6 @@ impl Learner {
             let text = format!("UPTODATE at {}, below {committed}", Show(self.settled));
             return self.breach(c, text);
         }
-        if c.has(Mistake::DropOutstandingAtUpToDate) {
-            self.acked = c.history.last();
-        }
         // The leader publishes its epoch << 32 when it is established; nothing lies between that and its history. With
         // this number out on every server, no client that saw it at the leader is ahead of them.
         let published = self.settled.max(make_zxid(self.epoch, 0));
@@ -275,6 +281,9 @@ impl Learner {
         self.tell_role(c, true);
         let Some(conn) = self.conn else { return };
         c.send(conn, Packet::Ack { zxid: make_zxid(self.epoch, 0) });
+        if c.has(Mistake::AckOfOtherEpochCounted) && self.kind == Kind::Participant {
+            c.send(conn, Packet::Ack { zxid: self.settled });
+        }
         self.ack_durable(c);
         self.activate_settled(c);
         if self.kind == Kind::Lost && c.turn.is_none() {

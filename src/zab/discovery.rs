@@ -89,7 +89,7 @@ impl Leader {
                 self.connecting.insert(sid);
             }
             self.choose_epoch(c);
-        } else if votes && accepted_epoch > self.epoch {
+        } else if votes && accepted_epoch > self.epoch && !c.has(Mistake::AcceptLowerEpoch) {
             // It has promised itself to a later leader, who did not make it. It can never join us, only a new epoch
             // above that one.
             self.step_down(c);

@@ -399,11 +399,7 @@ impl Learner {
         }
         match c.history.next_after(c.history.committed()) {
             Some(next) if next.zxid == zxid => {}
-            _ if c.has(Mistake::CommitMismatchSkipped) => {
-                if zxid <= c.history.committed() || zxid > c.history.last() {
-                    return;
-                }
-            }
+            _ if c.has(Mistake::CommitMismatchSkipped) => return,
             _ => return self.breach(c, format!("COMMIT of {}, which is not next", Show(zxid))),
         }
         self.settled = zxid;

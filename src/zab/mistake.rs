@@ -13,6 +13,9 @@ macro_rules! mistakes {
             /// All of them.
             pub const ALL: &'static [Mistake] = &[$(Mistake::$name,)+];
 
+            /// Those of a peer, which the core must bear: no rule is broken with them.
+            pub const BORNE: &'static [Mistake] = &[Mistake::ProposalLeftOut, Mistake::CommitLeftOut];
+
             /// Its name, as written on the simulator's command line.
             pub fn name(self) -> &'static str {
                 match self { $(Mistake::$name => stringify!($name),)+ }
@@ -67,7 +70,7 @@ mistakes! {
     AckEpochCountedTwice,
     /// A leader proposes the greatest accepted epoch itself, not the one after it.
     ReuseEpoch,
-    /// A follower goes with a leader whose epoch is below the one it accepted.
+    /// A follower goes with a leader whose epoch is below the one it accepted; nor does that leader mind.
     AcceptLowerEpoch,
     /// A server whose log was lost or damaged votes and is counted.
     DamagedLogVotes,
@@ -87,11 +90,11 @@ mistakes! {
     TruncOneTooFew,
     /// The leader has a learner cut its log back across an epoch.
     TruncAcrossEpoch,
-    /// The queue of outstanding proposals is dropped at UPTODATE: they are never acknowledged, nor known.
+    /// The queue of outstanding proposals is dropped at UPTODATE: what was proposed since NEWLEADER is never logged.
     DropOutstandingAtUpToDate,
     /// A learner serves at NEWLEADER, before UPTODATE.
     ServeBeforeUpToDate,
-    /// A proposal with a gap before it is accepted.
+    /// A proposal with a gap before it is accepted; the driver leaves some out, as in [`Mistake::ProposalLeftOut`].
     ZxidGapAccepted,
     /// A received snapshot takes over as soon as it is read, before the log after it.
     SnapshotInForceEarly,
@@ -107,11 +110,12 @@ mistakes! {
     // Broadcast.
     /// An acknowledgement on an old connection of the follower still counts after it came back and was cut.
     OldConnectionAckCounted,
-    /// A completion of an earlier role counts.
+    /// A completion of an earlier role counts; nor does the driver wait for a staged log before that takes over.
     StaleCompletionCounted,
-    /// A COMMIT that does not match the oldest pending proposal is skipped over.
+    /// A COMMIT that does not match the oldest pending proposal is skipped; the driver leaves some out, as in
+    /// [`Mistake::CommitLeftOut`].
     CommitMismatchSkipped,
-    /// Acknowledgements of another epoch count.
+    /// Acknowledgements of another epoch count; followers make some, of the last that a sync brought.
     AckOfOtherEpochCounted,
     /// Half of the voters are taken for a quorum.
     HalfIsQuorum,
@@ -127,7 +131,7 @@ mistakes! {
     CounterRunsOver,
     /// A deposed leader goes on committing with the acknowledgements that it has.
     DeposedLeaderCommits,
-    /// *driver*: stepping down leaves memory as it is.
+    /// *driver*: stepping down leaves memory as it is, and so does cutting the log.
     NoUndoOnStepDown,
     /// *driver*: a transaction is published when it is appended.
     PublishBeforeCommit,
@@ -135,6 +139,12 @@ mistakes! {
     EphemeralAfterClose,
     /// *driver*: a request of a session that has moved to another server is carried out.
     OldOwnerServed,
+
+    // What a peer does wrong and the core must bear: no mistakes of its own, no rule may be broken with them.
+    /// *driver*: a live proposal is left out now and then, and its COMMIT (as by leaders with ZOOKEEPER-4925).
+    ProposalLeftOut,
+    /// *driver*: a COMMIT is left out now and then.
+    CommitLeftOut,
 
     // Reconfiguration.
     /// The old configuration's quorum is dropped when a new one is proposed.

@@ -102,6 +102,8 @@ pub struct Client {
     /// When it last heard of the server or asked something.
     heard_at: Micros,
     closing: bool,
+    /// It has a turn between its turns.
+    hurries: bool,
     /// It asks nothing any more.
     pub done: bool,
 }
@@ -121,6 +123,7 @@ impl Client {
             last_zxid: 0,
             heard_at: 0,
             closing: false,
+            hurries: false,
             done: false,
         }
     }
@@ -132,7 +135,9 @@ impl Client {
         }
         let options = ctx.plan.clients.clone();
         let pause = self.random.spread(options.think_us) + 1_000;
-        ctx.queue.put(ctx.now() + pause, Event::Client(self.index));
+        if !std::mem::take(&mut self.hurries) {
+            ctx.queue.put(ctx.now() + pause, Event::Client(self.index));
+        }
         if self.server != 0 {
             let late = ctx.now() > self.heard_at + options.patience_us;
             let waits = !self.attached || !self.outstanding.is_empty();
@@ -190,6 +195,11 @@ impl Client {
             last_zxid: self.last_zxid,
         };
         ask(ctx, self.server, self.ask(what));
+        // It may ask for something there before what it asked for elsewhere has got through.
+        if self.random.chance(500) {
+            self.hurries = true;
+            ctx.queue.put(ctx.now() + self.random.spread(3_000) + 500, Event::Client(self.index));
+        }
     }
 
     fn request(&mut self, ctx: &mut Context, ask: &mut dyn FnMut(&mut Context, Sid, Ask)) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ringkeeper::protocol::Zxid;
 use ringkeeper::zab::{Generation, Notification, Packet, Sid};
 
+use crate::aim::{Aim, Moment, Strike};
 use crate::check::{Checker, Violation};
 use crate::network::{Network, Transit};
 use crate::plan::Plan;
@@ -55,6 +56,13 @@ pub enum Answer {
         conn: u64,
         /// Whether it does.
         ok: bool,
+    },
+    /// This is durable, as the core is told now.
+    Durable {
+        /// Up to here.
+        through: Zxid,
+        /// The core's generation.
+        generation: Generation,
     },
     /// It has taken its place.
     TakenOver {
@@ -144,6 +152,15 @@ pub enum Event {
     Knock(Sid),
     /// A fault of the plan begins.
     Fault(usize),
+    /// An aimed fault strikes.
+    Strike {
+        /// This server.
+        server: Sid,
+        /// The other one that the moment had to do with.
+        other: Option<Sid>,
+        /// With what.
+        strike: Strike,
+    },
     /// A fault ends.
     FaultEnds(FaultEnd),
     /// The faults are over.
@@ -190,6 +207,8 @@ pub struct Context {
     pub trace: bool,
     /// The mistake that is planted.
     pub mistakes: ringkeeper::zab::Mistakes,
+    /// Aimed faults that wait for their moment, and how many such moments they still let go by.
+    pub aims: Vec<(Aim, u64)>,
     /// Draws how long a client's messages take.
     pub client_random: Random,
     /// When the last message to, and the last one from each client arrives.
@@ -215,6 +234,34 @@ impl Context {
             println!("{} VIOLATION {violation}", self.clock());
         }
         self.violation.get_or_insert(violation);
+    }
+
+    /// A moment at a server, which had to do with another one perhaps: what is aimed at it strikes.
+    pub fn moment(&mut self, server: Sid, other: Option<Sid>, moment: Moment) {
+        if self.aims.is_empty() {
+            return;
+        }
+        let mut hit = Vec::new();
+        self.aims.retain_mut(|(aim, skip)| {
+            if aim.moment != moment || aim.server.is_some_and(|wanted| wanted != server) {
+                return true;
+            }
+            if *skip > 0 {
+                *skip -= 1;
+                return true;
+            }
+            hit.append(&mut aim.strikes);
+            false
+        });
+        for strike in hit {
+            let (server, other) = match (strike.peer, other) {
+                (false, other) => (server, other),
+                (true, Some(peer)) => (peer, Some(server)),
+                (true, None) => continue,
+            };
+            let at = self.now() + strike.after_us;
+            self.queue.put(at, Event::Strike { server, other, strike });
+        }
     }
 
     /// Tells who reads along.

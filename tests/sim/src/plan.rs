@@ -6,8 +6,10 @@
 
 use ringkeeper::zab::{EnsembleConfig, Server, ServerKind, Sid};
 
+use crate::aim::{self, Aim};
 use crate::config;
 use crate::network::NetworkOptions;
+use crate::odd::{self, Oddities};
 use crate::random::Random;
 use crate::time::{MS, Micros, SECOND};
 
@@ -49,29 +51,6 @@ pub struct ClientOptions {
     pub move_per_mille: u64,
     /// Of a thousand requests those that close the session.
     pub close_per_mille: u64,
-}
-
-/// What a leader does differently that the protocol allows.
-#[derive(Clone, Debug, Default)]
-pub struct Oddities {
-    /// Of a thousand look-ups those that call for a snapshot where the log would do.
-    pub snapshot_per_mille: u64,
-    /// Always snapshots.
-    pub force_snapshot: bool,
-    /// Of a thousand streams those that begin earlier than they need to.
-    pub overlap_per_mille: u64,
-    /// Votes are late by this on average.
-    pub vote_delay_us: Micros,
-    /// What a learner asks, and a pinned snapshot, are attended to so much later on average.
-    pub late_us: Micros,
-    /// Of a thousand answers to a core those after which it is told something again that it was told before.
-    pub stutter_per_mille: u64,
-    /// Of a thousand messages those before which something illegal comes.
-    pub garbage_per_mille: u64,
-    /// Of a thousand cuts of a log those of which a driver says that they cannot be made.
-    pub uncut_per_mille: u64,
-    /// Servers whose votes have no configuration, as before ZooKeeper 3.5.
-    pub old_votes: Vec<Sid>,
 }
 
 /// A thing that goes wrong.
@@ -193,6 +172,8 @@ pub enum Fault {
         /// To which, drawn when its time comes.
         draw: u64,
     },
+    /// From now on a moment of the protocol is waited for, and something happens then.
+    Aimed(Aim),
 }
 
 /// A fault and when it happens.
@@ -241,7 +222,7 @@ pub struct Plan {
     pub disk: DiskOptions,
     /// The clients.
     pub clients: ClientOptions,
-    /// What the leaders do differently.
+    /// What the servers do differently.
     pub odd: Oddities,
     /// How long things go wrong.
     pub fault_time: Micros,
@@ -302,12 +283,13 @@ impl Plan {
             network: draw_network(&mut random),
             disk: draw_disk(&mut random),
             clients: draw_clients(&mut random, tick_ms),
-            odd: draw_oddities(&mut random),
+            odd: odd::draw(&mut random, &mut Random::new(seed, "odd", 0), tick_ms),
             fault_time: random.between(3, 15) * tick_ms * 10 * MS,
             faults: Vec::new(),
         };
-        draw_rarities(&mut plan);
+        odd::draw_rarities(&mut plan);
         plan.faults = draw_faults(&plan);
+        aim_faults(&mut plan);
         plan
     }
 
@@ -356,58 +338,6 @@ fn draw_clients(random: &mut Random, tick_ms: u64) -> ClientOptions {
     }
 }
 
-fn draw_oddities(random: &mut Random) -> Oddities {
-    if random.chance(600) {
-        return Oddities::default();
-    }
-    Oddities {
-        snapshot_per_mille: *random.pick(&[0, 200, 700]),
-        force_snapshot: random.chance(100),
-        overlap_per_mille: *random.pick(&[0, 0, 500]),
-        vote_delay_us: *random.pick(&[0, 0, 50_000, 300_000]),
-        late_us: 0,
-        stutter_per_mille: 0,
-        garbage_per_mille: 0,
-        uncut_per_mille: 0,
-        old_votes: Vec::new(),
-    }
-}
-
-/// What few seeds have; of a stream of its own, so that the others stay what they were.
-fn draw_rarities(plan: &mut Plan) {
-    let mut random = Random::new(plan.seed, "rarities", 0);
-    if random.chance(150) {
-        plan.odd.late_us = *random.pick(&[100, 5_000, 200_000]);
-    }
-    if random.chance(150) {
-        plan.odd.stutter_per_mille = *random.pick(&[5, 50, 300]);
-    }
-    if random.chance(50) {
-        plan.odd.old_votes = plan.servers.iter().copied().filter(|_| random.chance(500)).collect();
-    }
-    plan.stamp_first_config = random.chance(150);
-    if random.chance(100) {
-        plan.window_bytes = *random.pick(&[200, 1_000]);
-    }
-    if random.chance(50) {
-        plan.outstanding_max = random.between(1, 4) as usize;
-    }
-    if random.chance(50) {
-        plan.learners_max = plan.servers.len() + 1;
-    }
-    if random.chance(150) {
-        plan.odd.garbage_per_mille = *random.pick(&[1, 5, 30]);
-    }
-    if random.chance(150) {
-        plan.odd.uncut_per_mille = *random.pick(&[100, 500]);
-    }
-    let alone = plan.servers.len() == 1;
-    if alone && random.chance(300) {
-        plan.standalone = true;
-        plan.first_counter = 1;
-    }
-}
-
 /// The kinds of faults, each on or off in a seed and with a weight of its own.
 fn draw_faults(plan: &Plan) -> Vec<Timed> {
     let mut random = Random::new(plan.seed, "faults", 0);
@@ -437,6 +367,19 @@ fn draw_faults(plan: &Plan) -> Vec<Timed> {
         at += if random.chance(250) { random.spread(tick_us / 4) } else { random.spread(gap_us) };
     }
     faults
+}
+
+/// In some seeds faults wait for a moment of the protocol. Numbered behind the others.
+fn aim_faults(plan: &mut Plan) {
+    let mut random = Random::new(plan.seed, "aims", 0);
+    if !random.chance(600) {
+        return;
+    }
+    for _ in 0..random.between(1, 8) {
+        let at = random.below(plan.fault_time);
+        let fault = Fault::Aimed(aim::draw(plan, &mut random));
+        plan.faults.push(Timed { number: plan.faults.len(), at, fault });
+    }
 }
 
 fn some_of(servers: &[Sid], random: &mut Random) -> Vec<Sid> {

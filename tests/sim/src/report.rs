@@ -96,6 +96,8 @@ counters! {
     snapshots: "snapshots taken",
     /// Partitions.
     partitions: "partitions",
+    /// Aimed faults that met their moment.
+    strikes: "blows of faults that waited for a moment of the protocol",
     /// One-way partitions with progress.
     progress: "one-way partitions in which progress was demanded",
     /// Pauses.

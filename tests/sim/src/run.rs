@@ -49,14 +49,18 @@ fn install_hook() {
     });
 }
 
+/// Calls `body`; if it panics, what the panic says.
+pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    install_hook();
+    catch_unwind(AssertUnwindSafe(body))
+        .map_err(|_| PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default())
+}
+
 /// Runs a plan. A panic of the code under test is a violation.
 pub fn run(plan: &Arc<Plan>, mistakes: Mistakes, trace: bool) -> Outcome {
-    install_hook();
-    let world = AssertUnwindSafe(|| World::new(plan.clone(), mistakes, trace).run());
-    match catch_unwind(world) {
+    match caught(|| World::new(plan.clone(), mistakes, trace).run()) {
         Ok(outcome) => outcome,
-        Err(_) => {
-            let detail = PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default();
+        Err(detail) => {
             let violation = Some(Violation { rule: Rule::Panic, detail });
             Outcome { violation, report: Report { runs: 1, ..Report::default() } }
         }

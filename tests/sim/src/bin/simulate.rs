@@ -1,6 +1,6 @@
 //! Runs seeds: `simulate --seeds N [--from S] [--jobs J]`, `simulate --seed S --trace`.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -13,6 +13,7 @@ use ringkeeper_sim::check::{Rule, Violation};
 use ringkeeper_sim::plan::{Plan, Timed};
 use ringkeeper_sim::report::Report;
 use ringkeeper_sim::run::{on_abort, run, shrink_plan, with_faults};
+use ringkeeper_sim::whole;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,9 +42,12 @@ struct Args {
     /// With this mistake planted (debug assertions only).
     #[arg(long)]
     mistake: Option<String>,
-    /// Plants each mistake in turn, and says how many seeds it takes to catch it.
+    /// Plants each mistake in turn (or that of `--mistake`), and says how many seeds it takes to catch it.
     #[arg(long)]
     mistakes: bool,
+    /// One whole server with its shards and clients, instead of an ensemble's protocol.
+    #[arg(long)]
+    whole: bool,
     /// How long a failing seed is shrunk, in seconds.
     #[arg(long, default_value_t = 20)]
     shrink: u64,
@@ -59,6 +63,9 @@ struct Failure {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.whole {
+        return whole(&args);
+    }
     let mistakes = match args.mistake.as_deref().map(Mistake::named) {
         None => Mistakes::default(),
         Some(Some(mistake)) => Mistakes::plant(mistake),
@@ -69,12 +76,30 @@ fn main() -> ExitCode {
         }
     };
     if args.mistakes {
-        return try_mistakes(&args);
+        return try_mistakes(&args, mistakes);
     }
     if let Some(seed) = args.seed {
         return one(&args, seed, mistakes);
     }
     many(&args, mistakes)
+}
+
+fn whole(args: &Args) -> ExitCode {
+    if args.mistakes {
+        return whole::command::try_mistakes(args.from, args.seeds);
+    }
+    let mistake = match args.mistake.as_deref().map(whole::Mistake::named) {
+        Some(None) => {
+            let names: Vec<&str> = whole::Mistake::ALL.iter().map(|m| m.1).collect();
+            eprintln!("there is no such mistake; there are {}", names.join(", "));
+            return ExitCode::FAILURE;
+        }
+        planted => planted.flatten(),
+    };
+    let jobs =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let Args { seed, seeds, from, trace, failures, .. } = *args;
+    whole::command::Command { seed, seeds, from, jobs, trace, failures, mistake }.run()
 }
 
 fn one(args: &Args, seed: u64, mistakes: Mistakes) -> ExitCode {
@@ -214,38 +239,44 @@ fn spawn(
     });
 }
 
-fn try_mistakes(args: &Args) -> ExitCode {
+fn try_mistakes(args: &Args, only: Mistakes) -> ExitCode {
     if !cfg!(debug_assertions) {
         eprintln!("mistakes are left out of this build; use --profile fast");
         return ExitCode::FAILURE;
     }
-    let mut missed = 0;
-    let mut caught: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
-    for &mistake in Mistake::ALL {
-        let mut found = None;
-        for seed in args.from..args.from + args.seeds {
-            let plan = Arc::new(Plan::of(seed));
-            let outcome = run(&plan, Mistakes::plant(mistake), false);
-            let Some(violation) = outcome.violation else { continue };
-            // A seed that fails without it proves nothing.
-            if run(&plan, Mistakes::default(), false).violation.is_none() {
-                found = Some((seed, violation));
-                break;
+    let jobs =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let wanted = |mistake: &&Mistake| only == Mistakes::default() || only.has(**mistake);
+    let mistakes: Vec<Mistake> = Mistake::ALL.iter().filter(wanted).copied().collect();
+    let (next, missed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let work = || {
+        while let Some(&mistake) = mistakes.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            match caught(mistake, args.from..args.from + args.seeds) {
+                Some((seed, violation)) => {
+                    println!("{:<30} seed {seed:>6}  {violation}", mistake.name());
+                }
+                None => {
+                    println!("{:<30} NOT CAUGHT in {} seeds", mistake.name(), args.seeds);
+                    missed.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
-        match found {
-            Some((seed, violation)) => {
-                println!("{:<30} seed {seed:>6}  {violation}", mistake.name());
-                caught.entry(seed).or_default().push(mistake.name());
-            }
-            None => {
-                println!("{:<30} NOT CAUGHT in {} seeds", mistake.name(), args.seeds);
-                missed += 1;
-            }
-        }
-    }
-    println!("{} of {} caught", Mistake::ALL.len() - missed, Mistake::ALL.len());
+    };
+    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+    let missed = missed.into_inner() as usize;
+    println!("{} of {} caught", mistakes.len() - missed, mistakes.len());
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The first of these seeds that catches a mistake.
+fn caught(mistake: Mistake, mut seeds: Range<u64>) -> Option<(u64, Violation)> {
+    seeds.find_map(|seed| {
+        let plan = Arc::new(Plan::of(seed));
+        let violation = run(&plan, Mistakes::plant(mistake), false).violation?;
+        // A seed that fails without it proves nothing.
+        let alone = run(&plan, Mistakes::default(), false).violation.is_none();
+        alone.then_some((seed, violation))
+    })
 }
 
 fn print_report(report: &Report) {

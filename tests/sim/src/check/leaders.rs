@@ -32,6 +32,7 @@ impl Checker {
         // What earlier leaders proposed and this one does not have is gone.
         self.proposed.clear();
         let members = self.membership();
+        self.promises.was_accepted(id, epoch, members)?;
         let last = self.history.last().map(|c| c.mark);
         let follows = |server: ServerId| {
             let server = self.servers.get(&server);
@@ -63,6 +64,17 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// A server names the epoch that it wants to lead, its log up to here.
+    pub fn stands(&mut self, id: ServerId, epoch: i64, last: Zxid) {
+        let current = self.server(id).current_epoch;
+        self.promises.stands(id, epoch, (current, last));
+    }
+
+    /// It takes another server's word for that: epoch and end of that one's history.
+    pub fn accepts(&mut self, id: ServerId, epoch: i64, from: ServerId, has: (i64, Zxid)) {
+        self.promises.accepts(id, epoch, from, has);
     }
 
     /// A server begins to serve clients with the state it has.

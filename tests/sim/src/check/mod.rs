@@ -5,9 +5,13 @@
 //! the driver's side what is applied, served and answered. Never asks the core.
 
 mod commits;
+mod company;
+mod elections;
+mod keeps;
 mod leaders;
 mod medium;
 mod membership;
+mod promises;
 mod rule;
 
 pub use commits::Applied;
@@ -21,6 +25,9 @@ use ringkeeper::protocol::Zxid;
 use ringkeeper::zab::{EnsembleConfig, counter_of, epoch_of};
 
 use crate::config;
+use company::Company;
+use elections::Elections;
+use promises::Promises;
 use rule::{Check, broken};
 
 /// A committed transaction.
@@ -72,6 +79,12 @@ impl Server {
 
 /// Everything that is checked at every step.
 pub struct Checker {
+    /// Who may leave an election, and why.
+    pub elections: Elections,
+    /// What servers have promised to leaders.
+    pub promises: Promises,
+    /// Whether leaders lead anybody.
+    pub company: Company,
     /// Committed, in order.
     pub history: Vec<Committed>,
     /// The history begins behind this zxid, with this digest.
@@ -101,6 +114,9 @@ impl Checker {
     /// A history that begins behind `base`, with those members.
     pub fn new(base: (Zxid, i64), config: &EnsembleConfig, first_counter: i64) -> Checker {
         Checker {
+            elections: Elections::default(),
+            promises: Promises::default(),
+            company: Company::default(),
             history: Vec::new(),
             base,
             leaders: BTreeMap::new(),
@@ -135,8 +151,7 @@ impl Checker {
         self.server(id).media.entry(number).or_default()
     }
 
-    /// A server has put the state of that number in force, durably.
-    pub fn in_force(&mut self, id: ServerId, number: u64) {
+    fn in_force(&mut self, id: ServerId, number: u64) {
         let server = self.server(id);
         server.in_force = number;
         server.media.retain(|n, _| *n == number);
@@ -217,8 +232,9 @@ impl Checker {
         if let Err(why) = medium.recovered(base, found) {
             return broken(Rule::DurableLog, format!("server {id}: {why}"));
         }
+        let kept = self.takes_over(id, number);
         self.in_force(id, number);
-        Ok(())
+        kept
     }
 
     /// A process has loaded a state: its own snapshot, or a leader's.
@@ -249,13 +265,7 @@ impl Checker {
         server.lost_epoch = server.lost_epoch.max(server.current_epoch);
         server.accepted_epoch = 0;
         server.current_epoch = 0;
-    }
-
-    /// A server has everything again that it ever acknowledged.
-    pub fn intact(&mut self, id: ServerId) {
-        let server = self.server(id);
-        server.lost.clear();
-        server.lost_epoch = 0;
+        self.promises.wiped(id);
     }
 
     fn check_digest(&mut self, id: ServerId, zxid: Zxid, index: usize, digest: i64) -> Check {

@@ -28,6 +28,16 @@ pub enum Rule {
     PrimaryIntegrity,
     /// Zxids of an epoch are contiguous, epochs rise.
     PrimaryOrder,
+    /// What is committed and a server had it keeps, also when a snapshot takes over or a lost server is counted again;
+    /// and who takes an epoch for its own has all that was committed before it.
+    Keeps,
+    /// Nobody leaves an election but for a quorum's votes of one round, or a leader that says so itself and its quorum.
+    Elections,
+    /// Nobody says anything to an older leader than it promised itself to, nor forgets that with its process; and who
+    /// leads was taken by a quorum with no fresher history than its own.
+    Promises,
+    /// A leader with which no quorum is in step steps down in time.
+    Company,
     /// What one session asked for is done in the order in which it asked.
     SessionOrder,
     /// What was acknowledged is in the history, as it was acknowledged.

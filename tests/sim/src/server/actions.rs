@@ -4,6 +4,8 @@ use ringkeeper::zab::{Action, Packet, Role};
 
 use super::leading::Asked;
 use super::process::{Death, Machine, Process};
+use crate::aim::{Deed, Moment};
+use crate::config;
 use crate::context::{Answer, Context};
 use crate::store::epochs::Epochs;
 use crate::time::{MS, Micros};
@@ -56,6 +58,7 @@ impl Process {
                 self.pins.remove(&conn);
             }
             Action::StoreEpochs { token, accepted, current, intact } => {
+                ctx.moment(machine.sid, self.leader(), Moment::Begins(Deed::Store));
                 // One after the other.
                 self.epochs = Epochs { accepted, current, intact };
                 self.epoch_stores.push_back((token, self.epochs));
@@ -76,7 +79,7 @@ impl Process {
                 self.log_queue.push_back(action);
                 self.pump(ctx, machine);
             }
-            Action::Proposed { config } => self.proposed = config.map(|(zxid, _)| zxid),
+            Action::Proposed { config } => self.proposed = config,
             Action::Activate { config } => {
                 self.config = config;
             }
@@ -109,6 +112,10 @@ impl Process {
         if !self.leads() {
             self.asked.clear();
         }
+        if let Some(deed) = deed(was, role) {
+            ctx.moment(machine.sid, self.leader(), Moment::Begins(deed));
+        }
+        self.witness_role(ctx, machine, was);
         match role {
             Role::Looking => ctx.report.looking += u64::from(was != Role::Looking),
             Role::Leading { epoch, serving: true } => {
@@ -129,6 +136,35 @@ impl Process {
         }
     }
 
+    /// What a change of role tells who looks on from outside.
+    fn witness_role(&self, ctx: &mut Context, machine: &Machine, was: Role) {
+        let sid = machine.sid;
+        let serves = matches!(self.role, Role::Leading { serving: true, .. });
+        match serves {
+            true => ctx.checker.company.begins(sid, ctx.queue.now()),
+            false => ctx.checker.company.ends(sid),
+        }
+        let leader = match self.role {
+            Role::Looking => return ctx.checker.elections.looks(sid),
+            Role::Learning { leader, .. } => leader,
+            Role::Leading { .. } => sid,
+        };
+        if was == Role::Looking {
+            let active = config::membership(&self.config);
+            let proposed = self.proposed.as_ref().map(|(_, config)| config::membership(config));
+            let checked = ctx.checker.elections.decides(sid, leader, &active, proposed.as_ref());
+            ctx.check(checked);
+        }
+    }
+
+    /// Whom it follows.
+    pub(super) fn leader(&self) -> Option<ringkeeper::zab::Sid> {
+        match self.role {
+            Role::Learning { leader, .. } => Some(leader),
+            _ => None,
+        }
+    }
+
     pub(super) fn retry_barrier(&mut self, ctx: &mut Context, machine: &mut Machine) {
         let patience: Micros = ctx.plan.tick_ms * MS * 2;
         if let Some((token, _, at)) = self.barrier
@@ -136,5 +172,17 @@ impl Process {
         {
             self.begin_barrier(ctx, machine, token);
         }
+    }
+}
+
+/// What a change of role means.
+fn deed(was: Role, role: Role) -> Option<Deed> {
+    let leads = |role| matches!(role, Role::Leading { .. });
+    match role {
+        Role::Looking => Some(Deed::Look),
+        Role::Leading { serving: true, .. } => Some(Deed::Establish),
+        Role::Learning { serving: true, .. } => Some(Deed::Serve),
+        role if leads(role) && !leads(was) => Some(Deed::Lead),
+        _ => None,
     }
 }

@@ -37,9 +37,14 @@ impl Process {
                 let through = if highest { state.highest_done } else { durable.through };
                 let mut reports = Vec::new();
                 state.durable(through, &mut reports);
-                for (zxid, generation) in reports {
-                    self.tell(ctx, Told::Durable(zxid, generation));
-                    self.zab.handle_durable(zxid, generation);
+                for (through, generation) in reports {
+                    if ctx.plan.odd.report_delay_us == 0 {
+                        self.tell(ctx, Told::Durable(through, generation));
+                        self.zab.handle_durable(through, generation);
+                        continue;
+                    }
+                    let after = machine.disk_random.spread(ctx.plan.odd.report_delay_us);
+                    self.answer_in(ctx, machine, after, Answer::Durable { through, generation });
                 }
             }
             Err(fatal) => self.die(Death::DiskFailed(fatal.to_string())),
@@ -54,6 +59,8 @@ impl Process {
         };
         match stored {
             Ok(()) => {
+                let checked = ctx.checker.adopts(machine.sid, epochs.current);
+                ctx.check(checked);
                 let checked = ctx.checker.epochs(machine.sid, epochs.accepted, epochs.current);
                 ctx.check(checked);
                 if epochs.intact && !self.intact {
@@ -61,7 +68,8 @@ impl Process {
                 }
                 self.intact = epochs.intact;
                 if epochs.intact {
-                    ctx.checker.intact(machine.sid);
+                    let checked = ctx.checker.intact(machine.sid);
+                    ctx.check(checked);
                 }
                 self.tell(ctx, Told::Stored(token));
                 self.zab.handle_epochs_stored(token);

@@ -57,7 +57,7 @@ impl Process {
         let info = LearnerInfo { sid: Some(99), protocol_version: 0x10000, config_version: 0 };
         let txn = || Txn::from([]);
         // A reconfiguration that is not committed next: of one in step it is known what is.
-        if let Some(proposed) = self.proposed
+        if let Some((proposed, _)) = self.proposed
             && self.serves()
             && self.zab.committed() + 1 < proposed
             && random.chance(300)

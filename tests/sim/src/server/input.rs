@@ -1,15 +1,21 @@
 //! What comes in, in the order in which the core wants it, and when the process next wants to be asked.
 
-use ringkeeper::zab::{ConnId, LookUpAnswer, Sid};
+use ringkeeper::zab::{ConnId, LookUpAnswer, Packet, Role, Sid};
 
 use super::process::{Death, Inbox, Input, Machine, Process};
 use super::stutter::Told;
+use crate::aim::{self, Moment};
 use crate::check::{Rule, Violation};
 use crate::client::Ask;
+use crate::config;
 use crate::context::{Answer, Context, Event, Message};
 use crate::network::{Packet as Wire, Port};
 use crate::time::{MS, Micros};
 use crate::wire::{Reader, Sent};
+
+/// Half ticks that a leader may take to see that it is alone: it looks every tick.
+const LOOKS_MAX: u64 = 4;
+
 impl Process {
     /// Something arrived on a connection.
     pub fn arrived(
@@ -26,6 +32,9 @@ impl Process {
                 let link = self.links.get_mut(&from).filter(|link| link.conn == Some(conn));
                 let Some(reader) = link.and_then(|link| link.reader.as_mut()) else { return };
                 if let Some(Message::Vote(vote)) = read(ctx, machine, reader, &sent) {
+                    // The time that has passed may have made it look for a leader.
+                    self.carry_out(ctx, machine);
+                    ctx.checker.elections.hears(machine.sid, from, &vote);
                     self.garbage_vote(ctx, machine, from, &vote);
                     self.zab.handle_notification(from, vote);
                 }
@@ -76,6 +85,7 @@ impl Process {
                         if ctx.plan.odd.stutter_per_mille > 0 {
                             self.tell(ctx, Told::Packet(id, packet.clone()));
                         }
+                        self.witness(ctx, machine, conn, &packet);
                         self.zab.handle_packet(id, packet);
                         self.carry_out(ctx, machine);
                     }
@@ -107,6 +117,23 @@ impl Process {
         }
     }
 
+    /// What a packet tells who looks on from outside.
+    fn witness(&mut self, ctx: &mut Context, machine: &Machine, conn: u64, packet: &Packet) {
+        let Some(found) = ctx.network.conn(conn) else { return };
+        let peer = found.servers[usize::from(found.servers[0] == machine.sid)];
+        let word = aim::word(packet);
+        // Who speaks behind a snapshot has it.
+        self.streaming.remove(&ConnId(conn));
+        ctx.moment(machine.sid, Some(peer), Moment::Takes(word));
+        if let Role::Leading { epoch, .. } = self.role {
+            let now = ctx.now();
+            ctx.checker.company.takes(machine.sid, peer, (conn, word), now);
+            if let Packet::AckEpoch { last_zxid, current_epoch: Some(current) } = packet {
+                ctx.checker.accepts(machine.sid, epoch, peer, (*current, *last_zxid));
+            }
+        }
+    }
+
     /// An answer to what it asked for.
     pub fn answered(&mut self, ctx: &mut Context, machine: &mut Machine, answer: Answer) {
         match answer {
@@ -119,6 +146,10 @@ impl Process {
                 self.log_busy = false;
                 self.tell(ctx, Told::Truncated(last, generation));
                 self.zab.handle_truncated(last, generation);
+            }
+            Answer::Durable { through, generation } => {
+                self.tell(ctx, Told::Durable(through, generation));
+                self.zab.handle_durable(through, generation);
             }
             Answer::TakenOver { generation } => {
                 self.log_busy = false;
@@ -180,6 +211,12 @@ impl Process {
         self.dial_links(ctx, machine);
         self.look_after_sessions(ctx, machine);
         self.retry_barrier(ctx, machine);
+        self.look_round(ctx, machine);
+        let now = ctx.now();
+        self.streaming.retain(|_, until| *until > now);
+        for conn in self.streaming.keys().copied().collect::<Vec<_>>() {
+            self.zab.handle_progress(conn);
+        }
         if self.in_force.since_snapshot >= ctx.plan.disk.snapshot_every && self.staged.is_none() {
             self.take_snapshot(ctx, machine);
         }
@@ -188,6 +225,15 @@ impl Process {
         if self.state().store.log.is_overdue(now_ns, limit_ns) {
             self.die(Death::DiskFailed("a log write takes too long".into()));
         }
+    }
+
+    /// Who leads must see in time that nobody goes with it any more.
+    fn look_round(&mut self, ctx: &mut Context, machine: &Machine) {
+        let Role::Leading { serving: true, .. } = self.role else { return };
+        let members = config::membership(&self.config);
+        let since = ctx.now().saturating_sub(ctx.plan.sync_limit * ctx.plan.tick_ms * MS);
+        let checked = ctx.checker.company.looks_round(machine.sid, &members, since, LOOKS_MAX);
+        ctx.check(checked);
     }
 
     /// A client's message.

@@ -1,9 +1,10 @@
 //! Connections to other servers, and what is sent on them.
 
-use ringkeeper::zab::{CloseReason, ConnId, Packet, Sid};
+use ringkeeper::zab::{CloseReason, ConnId, Mistake, Packet, Role, Sid};
 
 use super::process::{Inbox, Link, Machine, Process};
 use super::stutter::Told;
+use crate::aim::{self, Moment};
 use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context, Message};
 use crate::network::{End, Port};
@@ -24,10 +25,16 @@ impl Process {
         if ctx.plan.odd.old_votes.contains(&machine.sid) {
             (message.version, message.config) = (0, None);
         }
+        ctx.checker.elections.votes(machine.sid, &message);
         let link = self.links.entry(to).or_default();
         link.last = Some(message.clone());
         match link.conn {
-            Some(conn) => post(ctx, machine, conn, Message::Vote(message)),
+            Some(conn) => {
+                if machine.random.chance(ctx.plan.odd.vote_twice_per_mille) {
+                    post(ctx, machine, conn, Message::Vote(message.clone()));
+                }
+                post(ctx, machine, conn, Message::Vote(message));
+            }
             None => self.dial(ctx, machine, to, None),
         }
     }
@@ -137,7 +144,54 @@ impl Process {
             Packet::Trunc { .. } => ctx.report.truncs += 1,
             _ => {}
         }
+        if self.leaves_out(ctx, machine, conn, &packet) {
+            return;
+        }
+        if let Some(epoch) = self.counted_epoch() {
+            if let Packet::LeaderInfo { .. } = packet {
+                ctx.checker.stands(machine.sid, epoch, self.in_force.last_logged());
+            }
+            let checked = ctx.checker.promises.says(machine.sid, epoch, &packet);
+            ctx.check(checked);
+        }
         post(ctx, machine, conn.0, Message::Packet(packet));
+    }
+
+    /// The epoch in which its word counts now, as a leader's or a follower's.
+    fn counted_epoch(&self) -> Option<i64> {
+        match self.role {
+            Role::Leading { epoch, .. } | Role::Learning { epoch, observer: false, .. } => {
+                Some(epoch)
+            }
+            _ => None,
+        }
+    }
+
+    /// The mistake of leaving out a proposal with its COMMIT, or a COMMIT, now and then.
+    fn leaves_out(
+        &mut self,
+        ctx: &Context,
+        machine: &mut Machine,
+        conn: ConnId,
+        packet: &Packet,
+    ) -> bool {
+        let has = |mistake| ctx.mistakes.has(mistake) && ctx.now() < ctx.plan.fault_time;
+        let proposals = has(Mistake::ZxidGapAccepted) || has(Mistake::ProposalLeftOut);
+        let commits = has(Mistake::CommitMismatchSkipped) || has(Mistake::CommitLeftOut);
+        let live = self.up_to_date.contains(&conn);
+        match packet {
+            Packet::UpToDate => {
+                self.up_to_date.insert(conn);
+                false
+            }
+            Packet::Proposal { zxid, .. } if live && proposals && machine.random.chance(20) => {
+                self.left_out.insert((conn, *zxid));
+                true
+            }
+            Packet::Commit { zxid } if proposals => self.left_out.remove(&(conn, *zxid)),
+            Packet::Commit { .. } => commits && machine.random.chance(20),
+            _ => false,
+        }
     }
 
     pub(super) fn close(
@@ -172,9 +226,17 @@ pub(super) fn post(ctx: &mut Context, machine: &Machine, conn: u64, message: Mes
     let Some(end) = found.servers.iter().position(|sid| *sid == machine.sid) else { return };
     let now = ctx.now();
     let late = match &message {
-        Message::Vote(_) if ctx.plan.odd.vote_delay_us > 0 => ctx.plan.odd.vote_delay_us,
-        _ => 0,
+        _ if now >= ctx.plan.fault_time => 0,
+        Message::Vote(_) => ctx.plan.odd.vote_delay_us,
+        Message::Packet(Packet::NewLeader { .. } | Packet::UpToDate) => ctx.plan.odd.sync_delay_us,
+        // The mean: hardly any takes longer than both ends see it come on.
+        Message::Snapshot(_) => ctx.plan.odd.snapshot_us_max / 8,
+        Message::Packet(_) => 0,
     };
+    if let Message::Packet(packet) = &message {
+        let peer = Some(found.servers[1 - end]);
+        ctx.moment(machine.sid, peer, Moment::Sends(aim::word(packet)));
+    }
     let before = ctx.network.sent(conn, end);
     let sent = Sent::new(message, machine.sid, end, before);
     let transit = ctx.network.send(conn, end, sent, now, late);

@@ -7,6 +7,7 @@ use ringkeeper::zab::{Action, Mistake};
 
 use super::process::{Death, Machine, Process, Staging, log_options};
 use super::state::State;
+use crate::aim::{Deed, Moment};
 use crate::check::{Rule, Violation};
 use crate::context::{Answer, Context};
 use crate::store::{Store, StoreError};
@@ -25,9 +26,12 @@ impl Process {
             if self.log_busy {
                 return;
             }
-            if matches!(next, Action::Truncate { .. } | Action::TakeOver { .. })
-                && !self.state().is_quiet()
-            {
+            let waits = match next {
+                Action::Truncate { .. } => true,
+                Action::TakeOver { .. } => !ctx.mistakes.has(Mistake::StaleCompletionCounted),
+                _ => false,
+            };
+            if waits && !self.state().is_quiet() {
                 return self.flush(ctx, machine);
             }
             let Some(action) = self.log_queue.pop_front() else { return };
@@ -62,6 +66,8 @@ impl Process {
             Action::StageSnapshot { conn, zxid } => {
                 self.log_busy = true;
                 self.staging = Some(Staging { conn, zxid, begun: false });
+                self.comes_on(ctx, conn);
+                ctx.moment(machine.sid, self.leader(), Moment::Begins(Deed::Stage));
                 self.take_input(ctx, machine, conn.0);
                 Ok(())
             }
@@ -103,10 +109,12 @@ impl Process {
             let after = self.disk_time(ctx, machine);
             return self.answer_in(ctx, machine, after, Answer::Truncated { last, generation });
         }
+        ctx.moment(machine.sid, self.leader(), Moment::Begins(Deed::Cut));
         let number = self.state().store.number;
         let behind = self.state().recent.iter().filter(|(zxid, _)| *zxid > to).cloned().collect();
         ctx.checker.medium(machine.sid, number).cutting(to);
-        match self.state().truncate(to) {
+        let undo = !ctx.mistakes.has(Mistake::NoUndoOnStepDown);
+        match self.state().truncate(to, undo) {
             Ok((last, cut)) => {
                 if cut {
                     ctx.report.cuts += 1;
@@ -139,6 +147,7 @@ impl Process {
         bytes: &Arc<[u8]>,
     ) {
         self.staging = Some(Staging { begun: true, ..staging });
+        self.streaming.remove(&staging.conn);
         let number = self.in_force.store.number + 1;
         if ctx.mistakes.has(Mistake::OldLogDroppedEarly) {
             let cleared = machine.disk.volume(number - 1).remove_all();
@@ -203,7 +212,9 @@ impl Process {
             };
         }
         ctx.report.taken_over += 1;
-        ctx.checker.in_force(machine.sid, staged.store.number);
+        ctx.moment(machine.sid, self.leader(), Moment::Begins(Deed::TakeOver));
+        let checked = ctx.checker.takes_over(machine.sid, staged.store.number);
+        ctx.check(checked);
         let old = std::mem::replace(&mut self.in_force, staged).store.number;
         if let Err(error) = Store::clear(&machine.disk, old) {
             return self.store_failed(ctx, machine, error);

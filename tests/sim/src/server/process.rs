@@ -1,6 +1,6 @@
 //! The process: what it is made of, how it starts, and what it is seen to be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ringkeeper::log::LogOptions;
@@ -127,8 +127,15 @@ pub struct Process {
     pub(super) inputs: BTreeMap<u64, Inbox>,
     pub(super) links: BTreeMap<Sid, Link>,
     pub(super) pins: BTreeMap<ConnId, (Zxid, Arc<[u8]>)>,
+    /// Connections on which a snapshot comes on, seen by this end until then.
+    pub(super) streaming: BTreeMap<ConnId, Micros>,
+    /// Connections on which UPTODATE was said, and live proposals that were left out: for the mistake of that name.
+    pub(super) up_to_date: BTreeSet<ConnId>,
+    pub(super) left_out: BTreeSet<(ConnId, Zxid)>,
     pub(super) role: Role,
     pub(super) config: Arc<EnsembleConfig>,
+    /// What its log proposes, and is not known to be committed.
+    pub(super) proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
     /// What the core was given last; of its type so that nothing is allocated anew.
     pub(super) actions: Vec<Action>,
     pub(super) submitted: Vec<Submitted>,
@@ -144,8 +151,6 @@ pub struct Process {
     pub(super) garbled: bool,
     /// How many strangers have connected: see [`garbage`](super::garbage).
     pub(super) strangers: u64,
-    /// The reconfiguration that is proposed and not in force.
-    pub(super) proposed: Option<Zxid>,
     pub(super) spares_due: bool,
     pub(super) deadline_at: Micros,
     /// When the last log write that is under way was begun.
@@ -222,7 +227,11 @@ impl Process {
             )
         });
         let now_ms = (ctx.now() + machine.clocks.ahead_us) / MS;
-        let zab = Zab::new(zab_config(ctx, sid), durable, now_ms);
+        let checked = ctx.checker.promises.remembers(sid, epochs.accepted);
+        ctx.check(checked);
+        ctx.checker.elections.looks(sid);
+        let proposed = durable.proposed_config.clone();
+        let zab = Zab::new(zab_config(ctx, sid, number), durable, now_ms);
         let process = Process {
             number,
             zab,
@@ -237,8 +246,12 @@ impl Process {
             inputs: BTreeMap::new(),
             links: BTreeMap::new(),
             pins: BTreeMap::new(),
+            streaming: BTreeMap::new(),
+            up_to_date: BTreeSet::new(),
+            left_out: BTreeSet::new(),
             role: Role::Looking,
             config,
+            proposed,
             actions: Vec::new(),
             submitted: Vec::new(),
             epoch_stores: VecDeque::new(),
@@ -247,7 +260,6 @@ impl Process {
             told: VecDeque::new(),
             garbled: false,
             strangers: 0,
-            proposed: None,
             spares_due: false,
             deadline_at: Micros::MAX,
             prepare_config: PrepareConfig {
@@ -346,8 +358,9 @@ impl Process {
     }
 }
 
-fn zab_config(ctx: &Context, sid: Sid) -> ZabConfig {
+fn zab_config(ctx: &Context, sid: Sid, number: u64) -> ZabConfig {
     let plan = &ctx.plan;
+    let mut life = Random::new(plan.seed, "life", number);
     ZabConfig {
         tick_ms: plan.tick_ms,
         init_limit: plan.init_limit,
@@ -359,7 +372,7 @@ fn zab_config(ctx: &Context, sid: Sid) -> ZabConfig {
         outstanding_max: plan.outstanding_max,
         learners_max: plan.learners_max,
         first_counter: plan.first_counter,
-        force_snapshot: plan.odd.force_snapshot,
+        force_snapshot: plan.odd.force_snapshot || life.chance(plan.odd.snapshot_lives_per_mille),
         mistakes: ctx.mistakes,
         ..ZabConfig::new(sid)
     }

@@ -304,8 +304,9 @@ impl State {
         Ok(done)
     }
 
-    /// Cuts log and memory behind `to`. Returns the last transaction of the log, and whether it was cut.
-    pub fn truncate(&mut self, to: Zxid) -> Result<(Zxid, bool), StoreError> {
+    /// Cuts the log behind `to`, and memory (`undo`; else a mistake is planted). Returns the last transaction of the
+    /// log, and whether it was cut.
+    pub fn truncate(&mut self, to: Zxid, undo: bool) -> Result<(Zxid, bool), StoreError> {
         let last = self.last_logged();
         let known = self.floor(to).map_err(StoreError::Damaged)? == Some(to);
         if to >= last || !known {
@@ -317,7 +318,9 @@ impl State {
                 "a cut to 0x{to:x} when 0x{published:x} is published"
             )));
         }
-        self.undo(to);
+        if undo {
+            self.undo(to);
+        }
         self.store.disk.forget_written();
         let last = self.store.truncate(to)?;
         while self.zxids.pop_back_if(|zxid| *zxid > to).is_some() {}

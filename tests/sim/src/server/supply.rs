@@ -101,5 +101,13 @@ impl Process {
         post(ctx, machine, conn.0, Message::Packet(Packet::Snap { zxid }));
         post(ctx, machine, conn.0, Message::Snapshot(bytes));
         self.zab.handle_progress(conn);
+        self.comes_on(ctx, conn);
+    }
+
+    /// A snapshot is under way on a connection, and this end sees it come on.
+    pub(super) fn comes_on(&mut self, ctx: &Context, conn: ConnId) {
+        if ctx.plan.odd.snapshot_us_max > 0 {
+            self.streaming.insert(conn, ctx.now() + ctx.plan.odd.snapshot_us_max);
+        }
     }
 }

@@ -79,20 +79,24 @@ impl World {
             Fault::Lose { server } => self.lose(server),
             Fault::Reconfigure { draw } => self.reconfigure(draw),
             Fault::HandOver { draw } => self.hand_over(draw),
+            Fault::Aimed(aim) => {
+                let skip = aim.skip;
+                self.ctx.aims.push((aim, skip));
+            }
         }
     }
 
-    fn ends(&mut self, for_us: Micros, end: FaultEnd) {
+    pub(super) fn ends(&mut self, for_us: Micros, end: FaultEnd) {
         self.ctx.queue.put(self.ctx.now() + for_us, Event::FaultEnds(end));
     }
 
-    fn crash_if_running(&mut self, sid: Sid, power: bool, down_us: Micros) {
+    pub(super) fn crash_if_running(&mut self, sid: Sid, power: bool, down_us: Micros) {
         if self.servers[self.index(sid)].process.is_some() {
             self.crash(sid, power, down_us);
         }
     }
 
-    fn cut_connections(&mut self, a: Sid, b: Sid, told: [bool; 2]) {
+    pub(super) fn cut_connections(&mut self, a: Sid, b: Sid, told: [bool; 2]) {
         let now = self.ctx.now();
         for (conn, end) in self.ctx.network.conns_of(a) {
             let peer = self.ctx.network.conn(conn).map(|c| c.servers[1 - end]);
@@ -105,7 +109,7 @@ impl World {
         }
     }
 
-    fn links(&self, side: &[Sid], out: bool, back: bool) -> Vec<(Sid, Sid)> {
+    pub(super) fn links(&self, side: &[Sid], out: bool, back: bool) -> Vec<(Sid, Sid)> {
         let mut links = Vec::new();
         for a in side {
             for b in self.ctx.plan.servers.iter().filter(|b| !side.contains(b)) {
@@ -116,7 +120,7 @@ impl World {
         links
     }
 
-    fn block(&mut self, links: &[(Sid, Sid)], fault: u64) {
+    pub(super) fn block(&mut self, links: &[(Sid, Sid)], fault: u64) {
         self.ctx.report.partitions += 1;
         for (from, to) in links {
             self.ctx.network.block(*from, *to, fault);
@@ -140,6 +144,7 @@ impl World {
             return;
         }
         self.put_right();
+        self.ctx.aims.clear();
         let links = self.links(&side, !deaf, deaf);
         self.block(&links, fault);
         let bound = self.ctx.plan.settle_us();
@@ -239,6 +244,7 @@ impl World {
             return self.ctx.queue.put(self.ctx.now() + MS * 100, Event::Calm);
         }
         self.ctx.tell(|| "CALM".into());
+        self.ctx.aims.clear();
         self.ctx.network.calm();
         if self.ctx.plan.first_counter > 1 {
             // Or the epochs would be used up one after the other for ever.

@@ -1,10 +1,11 @@
 //! The world: servers, clients, and one event after the other.
 //!
-//! - [`faults`]: what goes wrong, and that it stops
+//! - [`faults`]: what goes wrong, and that it stops; [`strikes`]: faults that wait for a moment of the protocol
 //! - [`operator`]: what a person would do: starting servers again, replacing disks, reconfiguring
 
 mod faults;
 mod operator;
+mod strikes;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct World {
     level_by: Micros,
     /// Nothing else goes wrong until then.
     quiet_until: Micros,
+    /// Strikes so far, which tells what they block apart.
+    strikes: u64,
     processes: u64,
 }
 
@@ -79,6 +82,7 @@ impl World {
             violation: None,
             trace,
             mistakes,
+            aims: Vec::new(),
             client_random: Random::new(seed, "clients", 0),
             client_at: vec![[0; 2]; plan.clients.count],
             plan: plan.clone(),
@@ -127,6 +131,7 @@ impl World {
             operator,
             level_by: Micros::MAX,
             quiet_until: 0,
+            strikes: 0,
             processes: 0,
         }
     }
@@ -176,6 +181,7 @@ impl World {
             Event::Ask { server, process, ask } => self.ask(server, process, ask),
             Event::Knock(sid) => self.knock(sid),
             Event::Fault(number) => self.fault(number),
+            Event::Strike { server, other, strike } => self.strike(server, other, strike.blow),
             Event::FaultEnds(end) => self.fault_ends(end),
             Event::Calm => self.calm_down(),
             Event::Look => return self.look(),
