@@ -7,7 +7,9 @@
 //! last one, the *floor*, is
 //! - the learner's last one itself: its history is a beginning of ours. DIFF.
 //! - of the learner's last epoch: both of us have what the leader of that epoch began with and its first transactions
-//!   through the floor; what the learner has beyond was never committed. TRUNC to the floor.
+//!   through the floor; what the learner has beyond was never committed. TRUNC to the floor. Unless the floor has
+//!   counter 0: no transaction has that zxid, we only know it from the snapshot that our log begins with, and the
+//!   learner's log could not be cut to it. SNAP.
 //! - of an earlier epoch: the learner may lack what lies just below the floor. Never TRUNC across an epoch: SNAP.
 //!   Only if the learner's last zxid has counter 0 it has no transaction of that epoch (it comes of a snapshot of a
 //!   leader that had just been established, with all that this one began with). DIFF from the floor.
@@ -53,7 +55,7 @@ pub fn choose(view: View, peer: Zxid, mistakes: Mistakes) -> Plan {
     if floor == peer || counter_of(peer) == 0 {
         Plan::Diff { after: floor }
     } else if epoch_of(floor) == epoch_of(peer) || mistakes.has(Mistake::TruncAcrossEpoch) {
-        Plan::Trunc { to: floor }
+        if counter_of(floor) == 0 { Plan::Snap } else { Plan::Trunc { to: floor } }
     } else {
         Plan::Snap
     }

@@ -76,6 +76,11 @@ pub fn draw_rarities(plan: &mut Plan) {
         plan.odd.old_votes = plan.servers.iter().copied().filter(|_| random.chance(500)).collect();
     }
     plan.stamp_first_config = random.chance(150);
+    if plan.stamp_first_config {
+        // Servers that do not tell each other what is in force have nothing that could change (see also
+        // `World::reconfigure`): who missed it would never learn it.
+        plan.odd.old_votes.clear();
+    }
     if random.chance(100) {
         plan.window_bytes = *random.pick(&[200, 1_000]);
     }

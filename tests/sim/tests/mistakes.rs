@@ -13,8 +13,11 @@ use ringkeeper_sim::run::run;
 /// Mistakes, and below which seed each is caught.
 const CAUGHT: &[(Mistake, u64)] = &[];
 
-/// Those that do no harm, by an argument of docs/design/simulator.md.
+/// One that does no harm, by an argument of docs/design/simulator.md.
 const HARMLESS: &[Mistake] = &[Mistake::OldConnectionAckCounted];
+
+/// Not caught so far: see docs/design/simulator.md.
+const MISSED: &[Mistake] = &[Mistake::AcceptLowerEpoch, Mistake::RejoinWithoutBarrier];
 
 /// Seeds in which the core must bear a peer's mistakes.
 const BORNE_SEEDS: u64 = 150;
@@ -60,7 +63,8 @@ fn each_is_caught_within_its_number_of_seeds() {
 #[test]
 fn none_is_left_out() {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-    let lists = CAUGHT.iter().map(|(mistake, _)| mistake).chain(HARMLESS).chain(Mistake::BORNE);
+    let lists = CAUGHT.iter().map(|(mistake, _)| mistake);
+    let lists = lists.chain(HARMLESS).chain(MISSED).chain(Mistake::BORNE);
     lists.for_each(|mistake| *known.entry(mistake.name()).or_default() += 1);
     let wrong: Vec<&str> = Mistake::ALL
         .iter()

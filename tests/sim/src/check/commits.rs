@@ -147,7 +147,8 @@ impl Checker {
     }
 
     pub(super) fn push(&mut self, mark: Mark) {
-        self.history.push(Committed { mark, digest: None, session: 0, cxid: 0 });
+        let by = self.last_epoch();
+        self.history.push(Committed { mark, digest: None, session: 0, cxid: 0, by });
     }
 
     pub(super) fn check_order(&self, zxid: Zxid) -> Check {

@@ -1,10 +1,10 @@
 //! What a server keeps: with every change of what it has, all that is committed and that it had before; and whoever
 //! takes an epoch for its own has all that was committed before that.
 //!
+//! What a later leader has committed counts for nothing here: who follows an older one cannot know of it.
+//!
 //! These are the reasons why no committed transaction is lost, each checked where it could first be broken rather than
 //! where the loss would show.
-
-use ringkeeper::zab::epoch_of;
 
 use super::rule::{Check, broken};
 use super::{Checker, Mark, Medium, Rule, ServerId};
@@ -18,11 +18,12 @@ impl Checker {
             return Ok(());
         }
         let server = &self.servers[&id];
+        let through = server.accepted_epoch;
         let (Some(was), Some(is)) = (server.media.get(&old), server.media.get(&number)) else {
             self.in_force(id, number);
             return Ok(());
         };
-        let lacks = self.lacks(id, was, is);
+        let lacks = self.lacks(id, through, was, is);
         self.in_force(id, number);
         match lacks {
             None => Ok(()),
@@ -39,11 +40,11 @@ impl Checker {
     pub fn intact(&mut self, id: ServerId) -> Check {
         let server = self.server(id);
         let lost = std::mem::take(&mut server.lost);
-        server.lost_epoch = 0;
+        let through = std::mem::take(&mut server.lost_epoch).max(server.accepted_epoch);
         let server = &self.servers[&id];
         let is = &server.media[&server.in_force];
         for was in &lost {
-            if let Some((zxid, _)) = self.lacks(id, was, is) {
+            if let Some((zxid, _)) = self.lacks(id, through, was, is) {
                 let detail = format!(
                     "server {id} is counted again without 0x{zxid:x}, which it had and is committed"
                 );
@@ -54,15 +55,15 @@ impl Checker {
     }
 
     /// The first committed transaction that counts this server's word, that the one medium holds and the other does not.
-    /// What an observer has no quorum counts on.
-    fn lacks(&self, id: ServerId, was: &Medium, is: &Medium) -> Option<Mark> {
+    /// What an observer has no quorum counts on, nor, for leaders up to the epoch `through`, what later ones committed.
+    fn lacks(&self, id: ServerId, through: i64, was: &Medium, is: &Medium) -> Option<Mark> {
         let behind = self.history.partition_point(|c| c.mark.0 <= is.base);
-        let marks = self.history.iter().map(|c| c.mark).enumerate().skip(behind);
         let votes = |index: usize| self.membership_at(index).voters.contains_key(&id);
-        marks
-            .take_while(|(_, mark)| was.holds(*mark))
-            .find(|(index, mark)| !is.holds(*mark) && votes(*index))
-            .map(|(_, mark)| mark)
+        let committed = self.history.iter().enumerate().skip(behind);
+        committed
+            .take_while(|(_, c)| c.by <= through && was.holds(c.mark))
+            .find(|(index, c)| !is.holds(c.mark) && votes(*index))
+            .map(|(_, c)| c.mark)
     }
 
     /// A server is about to take this epoch for its own: it has all that was committed in epochs before.
@@ -74,8 +75,8 @@ impl Checker {
         let server = &self.servers[&id];
         let is = &server.media[&server.in_force];
         let behind = self.history.partition_point(|c| c.mark.0 <= is.base);
-        let marks = self.history[behind..].iter().map(|c| c.mark);
-        let lacks = marks.take_while(|m| epoch_of(m.0) < current).find(|mark| !is.holds(*mark));
+        let before = self.history[behind..].iter().take_while(|c| c.by < current);
+        let lacks = before.map(|c| c.mark).find(|mark| !is.holds(*mark));
         match lacks {
             None => Ok(()),
             Some((zxid, _)) => broken(

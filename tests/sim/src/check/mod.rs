@@ -39,6 +39,8 @@ pub struct Committed {
     digest: Option<i64>,
     session: i64,
     cxid: i32,
+    /// The epoch whose leader committed it; it may have been proposed in an earlier one.
+    by: i64,
 }
 
 /// What a server has applied of the history.
@@ -187,8 +189,13 @@ impl Checker {
         &self.members
     }
 
-    /// Whether these are a quorum of the configuration in force and of any that is on some medium.
+    /// Whether these are a quorum of the configuration in force, of the one before (a server that starts may not know
+    /// that what it has logged is committed), and of any that is on some medium.
     pub fn is_quorum_of_all(&self, has: impl Fn(ServerId) -> bool) -> bool {
+        let before = self.memberships.len().checked_sub(2).map(|at| &self.memberships[at].1);
+        if before.is_some_and(|members| !members.is_quorum(&has)) {
+            return false;
+        }
         // Who does not vote yet may not even know what is proposed.
         let votes = |id: ServerId| has(id) && self.membership().voters.contains_key(&id);
         self.membership().is_quorum(&has) && self.proposed.iter().all(|p| p.is_quorum(votes))

@@ -127,9 +127,14 @@ impl World {
         self.servers.iter().find(leads).map(|s| s.machine.sid)
     }
 
+    /// Whether the members can change at all: not those of one server alone, nor with servers before ZooKeeper 3.5.
+    fn may_change(&self) -> bool {
+        !self.ctx.plan.standalone && self.ctx.plan.odd.old_votes.is_empty()
+    }
+
     /// An administrator asks the leader for other members.
     pub(super) fn reconfigure(&mut self, draw: u64) {
-        let Some(leader) = self.leader().filter(|_| !self.ctx.plan.standalone) else { return };
+        let Some(leader) = self.leader().filter(|_| self.may_change()) else { return };
         let mut random = Random::new(draw, "reconfigure", 0);
         let Some(process) = &self.servers[self.index(leader)].process else { return };
         let mut servers = process.config().servers.clone();
@@ -186,7 +191,7 @@ impl World {
 
     /// An administrator asks the leader to hand over.
     pub(super) fn hand_over(&mut self, draw: u64) {
-        let Some(leader) = self.leader().filter(|_| !self.ctx.plan.standalone) else { return };
+        let Some(leader) = self.leader().filter(|_| self.may_change()) else { return };
         let mut random = Random::new(draw, "hand over", 0);
         let Some(process) = &self.servers[self.index(leader)].process else { return };
         let servers = process.config().servers.clone();
