@@ -92,21 +92,21 @@ impl Process {
     fn ask_out_of_turn(&mut self, ctx: &mut Context, machine: &mut Machine) {
         let txn = Txn::from([]);
         let config = Arc::clone(self.zab.config());
-        let follows = matches!(self.role, Role::Learning { serving: true, .. });
+        // What the core is: what it asks for is not carried out yet.
+        let role = self.zab.role();
+        let leads = matches!(role, Role::Leading { serving: true, .. });
+        let follows = matches!(role, Role::Learning { serving: true, .. });
         let zxid = match self.zab.next_zxid() {
-            Ok(next) if self.leads() => next + 1,
+            Ok(next) if leads => next + 1,
             Err(_) => 1,
             Ok(next) => {
-                return self.wrong(
-                    ctx,
-                    machine,
-                    format!("0x{next:x} is next, and it does not lead"),
-                );
+                let what = format!("0x{next:x} is next, and it is {role:?}");
+                return self.wrong(ctx, machine, what);
             }
         };
         let mut taken = self.zab.propose(zxid, txn.clone()).is_ok()
             || self.zab.propose_reconfig(zxid, txn.clone(), config.clone(), None).is_ok();
-        if !self.leads() {
+        if !leads {
             taken |= self.zab.check_reconfig(&config, None).is_ok();
         }
         if !follows {
@@ -115,7 +115,7 @@ impl Process {
             taken |= self.zab.forward(request).is_ok() || self.zab.revalidate(0, 0).is_ok();
         }
         if taken {
-            self.wrong(ctx, machine, format!("{:?} takes what is not its to take", self.role));
+            self.wrong(ctx, machine, format!("{role:?} takes what is not its to take"));
         }
     }
 }
