@@ -71,11 +71,24 @@ impl Learner {
             return;
         }
         if !done {
-            let text = "TRUNC to a zxid that our log does not have".to_owned();
-            return self.leave(c, CloseReason::Refused(text));
+            return self.ask_for_snapshot(c);
         }
         self.settled = c.history.last();
         self.receive(c);
+    }
+
+    /// Our log cannot be cut where the leader's says. It is asked anew, for a snapshot; it has our ACKEPOCH already, which
+    /// told where our history ends, and which counts. To the next leader we tell that again first.
+    fn ask_for_snapshot(&mut self, c: &mut Common) {
+        self.needs_snapshot = true;
+        if let Some(conn) = self.conn.take() {
+            let text = "TRUNC to a zxid that our log does not have".to_owned();
+            c.close(conn, CloseReason::Refused(text));
+        }
+        self.phase = Phase::Connecting;
+        self.heard_at = c.now;
+        self.attempt = 0;
+        self.try_again(c);
     }
 
     pub(super) fn receive(&mut self, c: &mut Common) {
@@ -273,7 +286,6 @@ impl Learner {
         // The leader publishes its epoch << 32 when it is established; nothing lies between that and its history. With
         // this number out on every server, no client that saw it at the leader is ahead of them.
         let published = self.settled.max(make_zxid(self.epoch, 0));
-        c.needs_snapshot = false;
         c.in_step();
         c.vote.peer_epoch = self.epoch;
         self.phase = Phase::Live;

@@ -99,8 +99,6 @@ pub(super) struct Common {
     /// The log is being cut, or a staged snapshot takes over. Until the driver says how that ended nobody knows what our
     /// history is: no role begins before.
     pub unsettled: Option<Unsettled>,
-    /// Our log could not be brought on from where it is (a TRUNC to what it does not hold): ask for a snapshot.
-    pub needs_snapshot: bool,
     /// The vote that we stand by while we do not look.
     pub vote: Vote,
     /// ZooKeeper's logical clock.
@@ -147,7 +145,6 @@ impl Common {
             passed_over: Vec::new(),
             staging: false,
             unsettled: None,
-            needs_snapshot: false,
             vote: Vote { leader: i64::MIN, zxid: i64::MIN, peer_epoch: i64::MIN, round: 0 },
             round: 0,
             turn: None,
@@ -399,7 +396,6 @@ impl Common {
         if (last != to && !empty) || last < self.history.committed() {
             // Our log has no such transaction: it parts from the leader's earlier than the leader thinks, or begins
             // later. Only a snapshot helps.
-            self.needs_snapshot = true;
             return Some(false);
         }
         self.history.truncate(last);
@@ -423,7 +419,6 @@ impl Common {
         }
         self.unsettled = None;
         self.in_force = None;
-        self.needs_snapshot = false;
         true
     }
 

@@ -89,6 +89,8 @@ pub(super) struct Learner {
     /// The configuration that NEWLEADER carried.
     pub(super) offered: Option<Arc<EnsembleConfig>>,
     pub(super) way_back: WayBack,
+    /// Our log could not be cut where this leader's says.
+    pub(super) needs_snapshot: bool,
     /// Of a planted mistake.
     pub(super) early_token: Option<u64>,
 }
@@ -111,6 +113,7 @@ impl Learner {
             acked: 0,
             offered: None,
             way_back: WayBack::None,
+            needs_snapshot: false,
             early_token: None,
         };
         learner.tell_role(c, false);
@@ -337,8 +340,8 @@ impl Learner {
 
     pub(super) fn ack_epoch(&mut self, c: &mut Common, current_epoch: Option<Epoch>) {
         let Some(conn) = self.conn else { return };
-        // −1: a snapshot, please. The leader counts us then only by our epoch.
-        let has_history = self.kind != Kind::Lost && !c.needs_snapshot;
+        // −1: a snapshot, please, and do not count me.
+        let has_history = self.kind != Kind::Lost && !self.needs_snapshot;
         let last_zxid = if has_history { c.history.last() } else { -1 };
         self.phase = Phase::Waiting;
         c.send(conn, Packet::AckEpoch { last_zxid, current_epoch });
