@@ -11,13 +11,62 @@ use ringkeeper_sim::plan::Plan;
 use ringkeeper_sim::run::run;
 
 /// Mistakes, and below which seed each is caught.
-const CAUGHT: &[(Mistake, u64)] = &[];
-
-/// One that does no harm, by an argument of docs/design/simulator.md.
-const HARMLESS: &[Mistake] = &[Mistake::OldConnectionAckCounted];
+const CAUGHT: &[(Mistake, u64)] = &[
+    (Mistake::AckBeforeLogSynced, 50),
+    (Mistake::NewLeaderAckBeforeLogSynced, 50),
+    (Mistake::CurrentEpochBeforeLog, 50),
+    (Mistake::AckEpochBeforeStored, 100),
+    (Mistake::LeaderCountsItselfEarly, 50),
+    (Mistake::LeaderHistoryNotDurable, 50),
+    (Mistake::LeaderForgetsAcceptedEpoch, 50),
+    (Mistake::DurableIsHighestWrite, 50),
+    (Mistake::SyncFailureIgnored, 50),
+    (Mistake::EpochsTorn, 400),
+    (Mistake::VoteByCommitted, 400),
+    (Mistake::VotesAcrossRounds, 50),
+    (Mistake::LeaderByHearsay, 50),
+    (Mistake::IgnoreFresherAckEpoch, 400),
+    (Mistake::AckEpochCountedTwice, 800),
+    (Mistake::ReuseEpoch, 50),
+    (Mistake::DamagedLogVotes, 50),
+    (Mistake::LeaderServesBeforeQuorum, 50),
+    (Mistake::CommittedLeftOutOfSync, 50),
+    (Mistake::ForwardingGap, 400),
+    (Mistake::SkipTrunc, 50),
+    (Mistake::TruncOneTooFew, 50),
+    (Mistake::TruncAcrossEpoch, 400),
+    (Mistake::DropOutstandingAtUpToDate, 50),
+    (Mistake::ServeBeforeUpToDate, 50),
+    (Mistake::ZxidGapAccepted, 50),
+    (Mistake::SnapshotInForceEarly, 200),
+    (Mistake::SnapshotHoldsUncommitted, 100),
+    (Mistake::OldLogDroppedEarly, 100),
+    (Mistake::StaleFrameAfterTrunc, 400),
+    (Mistake::StreamOneTooFew, 50),
+    (Mistake::OldConnectionAckCounted, 50),
+    (Mistake::CommitMismatchSkipped, 50),
+    (Mistake::AckOfOtherEpochCounted, 50),
+    (Mistake::HalfIsQuorum, 50),
+    (Mistake::ObserversCounted, 50),
+    (Mistake::ForgetWeights, 50),
+    (Mistake::UnsyncedCountedAlive, 400),
+    (Mistake::NeverStepDown, 50),
+    (Mistake::CounterRunsOver, 100),
+    (Mistake::DeposedLeaderCommits, 50),
+    (Mistake::NoUndoOnStepDown, 50),
+    (Mistake::PublishBeforeCommit, 50),
+    (Mistake::EphemeralAfterClose, 50),
+    (Mistake::OldOwnerServed, 800),
+    (Mistake::OldQuorumDroppedEarly, 100),
+    (Mistake::NewQuorumNotAsked, 100),
+    (Mistake::ProposedConfigForgotten, 1200),
+    (Mistake::ActivateAtProposal, 50),
+    (Mistake::OldLeaderCommitsAfterHandOver, 200),
+];
 
 /// Not caught so far: see docs/design/simulator.md.
-const MISSED: &[Mistake] = &[Mistake::AcceptLowerEpoch, Mistake::RejoinWithoutBarrier];
+const MISSED: &[Mistake] =
+    &[Mistake::AcceptLowerEpoch, Mistake::RejoinWithoutBarrier, Mistake::StaleCompletionCounted];
 
 /// Seeds in which the core must bear a peer's mistakes.
 const BORNE_SEEDS: u64 = 150;
@@ -64,7 +113,7 @@ fn each_is_caught_within_its_number_of_seeds() {
 fn none_is_left_out() {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     let lists = CAUGHT.iter().map(|(mistake, _)| mistake);
-    let lists = lists.chain(HARMLESS).chain(MISSED).chain(Mistake::BORNE);
+    let lists = lists.chain(MISSED).chain(Mistake::BORNE);
     lists.for_each(|mistake| *known.entry(mistake.name()).or_default() += 1);
     let wrong: Vec<&str> = Mistake::ALL
         .iter()
