@@ -22,6 +22,8 @@ pub enum Planted {
     PublishBeforeDurable,
     /// Requests of a connection that the session has left are ordered (R1).
     OldConnectionServed,
+    /// A shard that makes room in the full commit ring does not wake the core.
+    FreedRingUntold,
     /// A shard that sleeps lets versions go that it is to look up (R5).
     ReadersLetGo,
 }

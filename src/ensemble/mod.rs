@@ -292,9 +292,13 @@ impl<D: LogDir> EnsembleCore<D> {
         }
     }
 
-    /// Whether the thread may sleep: no request waits that could be taken. (One that waits for room is taken when a
-    /// log write completes or a shard frees the ring, and both wake the thread.)
+    /// Whether the thread may sleep: no request waits that could be taken, and no batch that could be told, which a shard
+    /// on this thread may have made room for. (One that waits for room is taken when a log write completes or a shard
+    /// frees the ring, and both wake the thread.)
     pub fn may_park(&mut self) -> bool {
+        if self.owes_a_batch() {
+            return false;
+        }
         !self.has_room() || self.shards.iter_mut().all(|s| s.lane.is_empty())
     }
 

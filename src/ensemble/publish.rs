@@ -47,9 +47,9 @@ impl<D: LogDir> EnsembleCore<D> {
         self.in_flight.front().is_some_and(|b| b.last_zxid <= committed)
     }
 
-    /// Whether another batch could be published. (Without room in the ring it is the shards that wake this thread.)
+    /// Whether another batch could be published. Without room in the ring the shard that makes some wakes this thread.
     pub(super) fn owes_a_batch(&mut self) -> bool {
-        self.is_front_committed() && self.commits.free_slots() > 0
+        self.is_front_committed() && self.commits.batch().is_some()
     }
 
     fn wake_for<I: Io>(&mut self, io: &mut I, batch: &Batch) {

@@ -4,7 +4,7 @@
 //! only when the slowest reader has popped it, so the slowest reader is the writer's back-pressure.
 
 use super::recycle;
-use super::sync::{Arc, AtomicU64, Ordering, Padded, UnsafeCell};
+use super::sync::{Arc, AtomicBool, AtomicU64, Ordering, Padded, UnsafeCell, fence};
 use crate::protocol::Zxid;
 
 /// What a reader's counter holds once the reader is gone: it holds up nobody.
@@ -24,6 +24,8 @@ struct Shared {
     published: Padded<AtomicU64>,
     /// Batches popped by each reader, or [`GONE`].
     heads: Box<[Padded<AtomicU64>]>,
+    /// The writer found no free slot, and nobody has told it since that there may be one.
+    starved: Padded<AtomicBool>,
     slots: Box<[UnsafeCell<CommitBatch>]>,
 }
 
@@ -62,6 +64,7 @@ pub fn commit_ring(readers: usize, slots: usize) -> (CommitTx, Vec<CommitRx>) {
     let shared = Arc::new(Shared {
         published: Padded(AtomicU64::new(0)),
         heads: (0..readers).map(|_| Padded(AtomicU64::new(0))).collect(),
+        starved: Padded(AtomicBool::new(false)),
         slots: (0..slots).map(|_| UnsafeCell::new(CommitBatch::default())).collect(),
     });
     let rx = (0..readers)
@@ -77,7 +80,8 @@ impl Shared {
 }
 
 impl CommitTx {
-    /// The batch being built; `None` while the slowest reader has not freed a slot.
+    /// The batch being built; `None` while the slowest reader has not freed a slot. Then a reader that frees one will
+    /// have the writer woken ([`CommitRx::owes_a_wake`]).
     pub fn batch(&mut self) -> Option<&mut CommitBatch> {
         if !self.has_slot() {
             return None;
@@ -130,6 +134,13 @@ impl CommitTx {
             return true;
         }
         self.look_at_readers();
+        if self.published - self.slowest_seen < slots {
+            return true;
+        }
+        // Shown before the last look: either that look sees what a reader freed, or that reader sees this.
+        self.shared.starved.0.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.look_at_readers();
         self.published - self.slowest_seen < slots
     }
 
@@ -157,6 +168,14 @@ impl CommitRx {
         }
         self.head += 1;
         self.shared.heads[self.reader].0.store(self.head, Ordering::Release);
+    }
+
+    /// Whether the writer waits for a slot that this reader may have freed, and is to be woken: asked after [`Self::pop`],
+    /// once for several. True for one reader; the writer, woken, looks at all of them.
+    pub fn owes_a_wake(&self) -> bool {
+        fence(Ordering::SeqCst);
+        let starved = &self.shared.starved.0;
+        starved.load(Ordering::Relaxed) && starved.swap(false, Ordering::AcqRel)
     }
 
     /// Whether nothing waits for this reader.

@@ -76,6 +76,31 @@ fn commit_ring_shows_every_reader_every_batch() {
     });
 }
 
+/// A writer that finds no slot and goes to sleep is told when one is free, whoever comes first. Two readers: the wake of
+/// the faster one may be for nothing, but then the writer has said anew that it waits.
+#[test]
+fn commit_ring_wakes_a_writer_that_waits_for_a_slot() {
+    loom::model(|| {
+        let (mut tx, readers) = commit_ring(2, 1);
+        tx.batch().unwrap().last_zxid = 1;
+        assert!(tx.publish());
+        let readers: Vec<_> = readers
+            .into_iter()
+            .map(|mut rx| {
+                thread::spawn(move || {
+                    rx.pop();
+                    (rx.owes_a_wake(), rx)
+                })
+            })
+            .collect();
+        let found = tx.batch().is_some();
+        let woken = readers.into_iter().map(|reader| reader.join().unwrap());
+        // Kept, for a reader that is gone frees its slots.
+        let woken: Vec<_> = woken.collect();
+        assert!(found || woken.iter().any(|(woken, _)| *woken), "it sleeps and nobody wakes it");
+    });
+}
+
 /// Of two wakers exactly one is told to wake a sleeper.
 #[test]
 fn bell_wakes_once_and_never_loses_a_ring() {

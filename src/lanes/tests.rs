@@ -129,6 +129,25 @@ fn commit_ring_waits_for_its_slowest_reader() {
 }
 
 #[test]
+fn a_writer_that_found_no_slot_is_woken_by_whoever_frees_one() {
+    let (mut tx, mut rx) = commit_ring(2, 1);
+    tx.batch().unwrap().last_zxid = 1;
+    assert!(tx.publish());
+    rx[0].pop();
+    assert!(!rx[0].owes_a_wake(), "nobody waits");
+    assert!(tx.batch().is_none());
+    rx[1].pop();
+    assert!(rx[1].owes_a_wake() && !rx[0].owes_a_wake(), "one wake is enough");
+    tx.batch().unwrap().last_zxid = 2;
+    assert!(tx.publish() && tx.batch().is_none());
+    rx[0].pop();
+    assert!(rx[0].owes_a_wake(), "it cannot know that another holds up the writer");
+    assert!(tx.batch().is_none());
+    rx[1].pop();
+    assert!(rx[1].owes_a_wake() && tx.batch().is_some());
+}
+
+#[test]
 fn commit_ring_goes_on_without_a_reader_that_is_gone() {
     let (mut tx, mut rx) = commit_ring(2, 1);
     tx.batch().unwrap().last_zxid = 1;

@@ -32,6 +32,7 @@ fn summary_of(kind: EventType) -> Summary {
 impl Shard {
     /// Works through everything that is committed by now.
     pub(super) fn drain_commits<I: Io>(&mut self, io: &mut I) {
+        let mut popped = false;
         while let Some(batch) = self.commits.peek() {
             if planted::is(Planted::ZxidBeforeEvents) {
                 self.state.zxid = batch.last_zxid;
@@ -44,6 +45,15 @@ impl Shard {
             self.state.zxid = self.state.zxid.max(batch.last_zxid);
             self.state.reader.advance(self.state.zxid);
             self.commits.pop();
+            popped = true;
+        }
+        // Without a waker the core is on this thread, and looks at the ring before that sleeps.
+        if popped
+            && self.commits.owes_a_wake()
+            && let Some(core) = &self.state.links.core_waker
+            && !planted::is(Planted::FreedRingUntold)
+        {
+            io.wake(core);
         }
     }
 }

@@ -42,6 +42,7 @@ impl Mistake {
         (Mistake::Server(Planted::EventBeforeLongAnswer), "event-before-long-answer", 400),
         (Mistake::Server(Planted::PublishBeforeDurable), "publish-before-durable", 20),
         (Mistake::Server(Planted::OldConnectionServed), "old-connection-served", 200),
+        (Mistake::Server(Planted::FreedRingUntold), "freed-ring-untold", 600),
         (Mistake::Server(Planted::ReadersLetGo), "readers-let-go", 200),
     ];
 
