@@ -197,10 +197,12 @@ impl Leader {
             let text = format!("its history, epoch {current}, is fresher than ours");
             return self.drop_peer(c, conn, CloseReason::Refused(text));
         }
-        // One that had accepted this epoch before may have accepted it from another leader, and is counted there. One
-        // without a history is not counted at all.
+        // One that had accepted this epoch before may have accepted it from another leader, and is counted there. Of one
+        // that asks for a snapshot we do not know where its history ends; of an older epoch than ours it is no fresher
+        // wherever that is. One without a history registers as an observer and is not counted at all.
         let first_time = current_epoch.is_some() || c.has(Mistake::AckEpochCountedTwice);
-        if first_time && last_zxid != -1 && self.counts(c, sid, follower) {
+        let comparable = last_zxid != -1 || current_epoch.is_some_and(|e| e < c.epochs.current);
+        if first_time && comparable && self.counts(c, sid, follower) {
             self.electing.insert(sid);
         }
         self.count_epoch_acks(c);

@@ -337,7 +337,7 @@ impl Learner {
 
     pub(super) fn ack_epoch(&mut self, c: &mut Common, current_epoch: Option<Epoch>) {
         let Some(conn) = self.conn else { return };
-        // −1: a snapshot, please, and do not count me.
+        // −1: a snapshot, please. The leader counts us then only by our epoch.
         let has_history = self.kind != Kind::Lost && !c.needs_snapshot;
         let last_zxid = if has_history { c.history.last() } else { -1 };
         self.phase = Phase::Waiting;

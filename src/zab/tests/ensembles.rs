@@ -92,6 +92,7 @@ fn run(world: &mut Option<World>, command: &Command<'_>, mistakes: Mistakes) -> 
         "hold" => sids().into_iter().for_each(|sid| world.hold(sid, true)),
         "hold-log" => sids().into_iter().for_each(|sid| world.hold_log(sid)),
         "release" => sids().into_iter().for_each(|sid| world.hold(sid, false)),
+        "uncut" => world.uncut(first()),
         "cut" => world.cut(sids()[0], sids()[1]),
         "part" => {
             // part 1,2 3: nothing passes between the two sides.

@@ -75,6 +75,8 @@ pub struct Node {
     done: VecDeque<Done>,
     held: bool,
     log_held: bool,
+    /// Its log can be cut nowhere.
+    uncut: bool,
     pub role: Role,
 }
 
@@ -144,6 +146,7 @@ impl World {
             done: VecDeque::new(),
             held: false,
             log_held: false,
+            uncut: false,
             role: Role::Looking,
         };
         self.nodes.insert(sid, node);
@@ -240,6 +243,11 @@ impl World {
     /// Holds back what the log of a server completes; its epochs are stored.
     pub fn hold_log(&mut self, sid: Sid) {
         self.nodes.get_mut(&sid).unwrap().log_held = true;
+    }
+
+    /// From now on a server's log can be cut nowhere.
+    pub fn uncut(&mut self, sid: Sid) {
+        self.nodes.get_mut(&sid).unwrap().uncut = true;
     }
 
     /// Cuts what `from` sends to `to`; connections between them break.
@@ -437,7 +445,7 @@ impl World {
                 let known = to == disk.base
                     || disk.log[disk.snapshot..].iter().any(|(zxid, _)| *zxid == to)
                     || (counter_of(to) == 0 && to > disk.base);
-                if known {
+                if known && !node.uncut {
                     disk.log.retain(|(zxid, _)| *zxid <= to);
                     disk.synced = disk.log.len();
                     node.memory.retain(|zxid| *zxid <= to);

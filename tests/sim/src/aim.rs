@@ -182,7 +182,8 @@ fn known(plan: &Plan, random: &mut Random) -> (Moment, Vec<Strike>) {
     let crash_own = own(first, crash(plan, random));
     let away_own = own(first, away(random, for_us));
     let away_peer = peers(second, away(random, for_us));
-    match random.below(9) {
+    let slow = Blow::Slow { times: random.between(20, 200), for_us };
+    match random.below(11) {
         // A promise is given, and whoever gave it dies.
         0 => (Moment::Sends("ACKEPOCH"), vec![crash_own]),
         1 => (Moment::Sends("LEADERINFO"), vec![crash_own]),
@@ -192,10 +193,9 @@ fn known(plan: &Plan, random: &mut Random) -> (Moment, Vec<Strike>) {
         4 => (Moment::Begins(Deed::TakeOver), vec![crash_own, away_peer]),
         5 => (Moment::Begins(Deed::Cut), vec![crash_own]),
         // A proposal that few have: the leader's own disk is slow, and one that has it goes and comes again.
-        6 => {
-            let slow = Blow::Slow { times: random.between(20, 200), for_us };
-            (Moment::Sends("PROPOSAL"), vec![own(0, slow), peers(first, Blow::Drop)])
-        }
+        6 => (Moment::Sends("PROPOSAL"), vec![own(0, slow), peers(first, Blow::Drop)]),
+        // It comes back while what it has written is still under way; whose write is it that ends then?
+        8 | 9 => (Moment::Takes("PROPOSAL"), vec![own(0, slow), own(first, Blow::Drop)]),
         7 => (Moment::Sends("PROPOSAL"), vec![away_own]),
         // The old and the new members part.
         _ => (Moment::Sends("COMMITANDACTIVATE"), vec![away_own, peers(second, Blow::Drop)]),

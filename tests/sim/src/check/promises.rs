@@ -54,11 +54,11 @@ impl Promises {
         self.stands.entry((id, epoch)).or_insert(Standing { own, taken_by });
     }
 
-    /// That server has the word of another one, which has this.
+    /// That server has the word of another one, which has this. A last zxid of −1 says nothing: then the epoch alone must
+    /// show that its history is no fresher.
     pub fn accepts(&mut self, id: ServerId, epoch: i64, from: ServerId, has: Freshness) {
         if let Some(standing) = self.stands.get_mut(&(id, epoch))
-            && has.1 != -1
-            && has <= standing.own
+            && (if has.1 == -1 { has.0 < standing.own.0 } else { has <= standing.own })
         {
             standing.taken_by.insert(from);
         }
@@ -121,9 +121,12 @@ mod tests {
         promises.stands(1, 5, (4, 9));
         assert!(promises.was_accepted(1, 5, &members).is_err());
         promises.accepts(1, 5, 2, (4, 10));
-        promises.accepts(1, 5, 3, (3, -1));
+        promises.accepts(1, 5, 3, (4, -1));
         assert!(promises.was_accepted(1, 5, &members).is_err());
         promises.accepts(1, 5, 3, (3, 11));
         assert!(promises.was_accepted(1, 5, &members).is_ok());
+        promises.stands(2, 6, (4, 9));
+        promises.accepts(2, 6, 3, (3, -1));
+        assert!(promises.was_accepted(2, 6, &members).is_ok());
     }
 }

@@ -81,6 +81,7 @@ impl Process {
             }
             Action::Proposed { config } => self.proposed = config,
             Action::Activate { config } => {
+                self.proposed = self.proposed.take().filter(|p| p.1.version > config.version);
                 self.config = config;
             }
             Action::Role(role) => self.take_role(ctx, machine, role),

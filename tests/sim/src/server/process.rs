@@ -133,7 +133,7 @@ pub struct Process {
     pub(super) up_to_date: BTreeSet<ConnId>,
     pub(super) left_out: BTreeSet<(ConnId, Zxid)>,
     pub(super) role: Role,
-    pub(super) config: Arc<EnsembleConfig>,
+    pub(crate) config: Arc<EnsembleConfig>,
     /// What its log proposes, and is not known to be committed.
     pub(super) proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
     /// What the core was given last; of its type so that nothing is allocated anew.

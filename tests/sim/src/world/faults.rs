@@ -1,6 +1,6 @@
 //! What goes wrong, and that it stops.
 
-use ringkeeper::zab::Sid;
+use ringkeeper::zab::{ServerKind, Sid};
 
 use super::World;
 use crate::check::{Rule, Violation};
@@ -138,7 +138,8 @@ impl World {
     /// A one-way partition in which the rest is a quorum: everything else is put right, and within the
     /// bound the rest must commit something.
     fn one_way(&mut self, fault: u64, side: Vec<Sid>, deaf: bool) {
-        let intact = |sid: Sid| !side.contains(&sid) && self.is_intact(sid);
+        let intact =
+            |sid: Sid| !side.contains(&sid) && self.is_intact(sid) && self.knows_its_vote(sid);
         let joining = self.ctx.checker.is_quorum_of_all(intact);
         if !joining || self.ctx.checker.reconfiguring() {
             return;
@@ -153,6 +154,18 @@ impl World {
         // Asked every now and then, so that time is not spent on waiting.
         self.ends(self.ctx.plan.tick_ms * MS * 4, FaultEnd::Progress { links, fault, committed });
         self.ctx.report.progress += 1;
+    }
+
+    /// Whether a server would join as one that votes. One that was an observer and has not heard that it votes now
+    /// joins as an observer, until it has; so do ZooKeeper's.
+    fn knows_its_vote(&self, sid: Sid) -> bool {
+        match &self.servers[self.index(sid)].process {
+            Some(process) => {
+                let own = process.config.server(sid);
+                own.is_none_or(|server| server.kind != ServerKind::Observer)
+            }
+            None => self.ctx.checker.config().version == self.ctx.plan.config.version,
+        }
     }
 
     /// All that is broken for a while is put right now.
