@@ -166,11 +166,7 @@ impl Process {
                 }
             }
             Answer::LookedUp { conn, zxid } => {
-                let floor = match self.in_force.floor(zxid) {
-                    Ok(floor) => floor,
-                    // The log is damaged where nobody had looked: the process must end.
-                    Err(why) => return self.die(Death::DiskFailed(why)),
-                };
+                let floor = self.in_force.floor(zxid);
                 let too_much = machine.random.chance(ctx.plan.odd.snapshot_per_mille);
                 let answer = LookUpAnswer { floor, too_much };
                 self.tell(ctx, Told::LookedUp(ConnId(conn), answer));

@@ -308,7 +308,7 @@ impl State {
     /// log, and whether it was cut.
     pub fn truncate(&mut self, to: Zxid, undo: bool) -> Result<(Zxid, bool), StoreError> {
         let last = self.last_logged();
-        let known = self.floor(to).map_err(StoreError::Damaged)? == Some(to);
+        let known = self.floor(to) == Some(to);
         if to >= last || !known {
             return Ok((last, false));
         }
@@ -331,26 +331,26 @@ impl State {
     }
 
     /// The greatest zxid of the log, or the one it begins after, at or below `zxid`.
-    pub fn floor(&mut self, zxid: Zxid) -> Result<Option<Zxid>, String> {
+    pub fn floor(&mut self, zxid: Zxid) -> Option<Zxid> {
         if zxid < self.known_from && !self.looked_back {
             self.looked_back = true;
-            self.look_back()?;
+            self.look_back();
         }
         let at = self.zxids.partition_point(|z| *z <= zxid);
-        Ok(match at.checked_sub(1) {
+        match at.checked_sub(1) {
             Some(at) => Some(self.zxids[at]),
             None => Some(self.known_from).filter(|from| *from <= zxid),
-        })
+        }
     }
 
     /// What lies before the snapshot that it started from is on the disk alone. Rot may have got at it
     /// since: then the log is taken to begin at the snapshot.
-    fn look_back(&mut self) -> Result<(), String> {
+    fn look_back(&mut self) {
         let begins_after = self.store.log.begins_after();
         let through = self.zxids.front().copied().unwrap_or(self.store.log.last_zxid());
-        let older = self.read(begins_after, through)?;
+        let Ok(older) = self.read(begins_after, through) else { return };
         if older.last().map(|(zxid, _)| *zxid) != Some(through) {
-            return Ok(());
+            return;
         }
         let older = older.iter().map(|(zxid, _)| *zxid);
         for zxid in
@@ -359,7 +359,6 @@ impl State {
             self.zxids.push_front(zxid);
         }
         self.known_from = begins_after;
-        Ok(())
     }
 
     /// The transactions of the log in (`after`, `through`], read back from the disk as far as they are

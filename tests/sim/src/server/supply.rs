@@ -24,7 +24,7 @@ impl Process {
         if machine.random.chance(ctx.plan.odd.overlap_per_mille) {
             // Legal, if odd: what the learner has comes again.
             for _ in 0..machine.random.below(4) {
-                if let Ok(Some(earlier)) = self.in_force.floor(from - 1) {
+                if let Some(earlier) = self.in_force.floor(from - 1) {
                     from = earlier;
                 }
             }
@@ -60,7 +60,7 @@ impl Process {
     /// Tells the core what is pinned.
     pub(super) fn pinned(&mut self, ctx: &mut Context, conn: ConnId) {
         // What comes behind it must still be in the log.
-        let known = |state: &mut State, zxid| state.floor(zxid).ok().flatten() == Some(zxid);
+        let known = |state: &mut State, zxid| state.floor(zxid) == Some(zxid);
         let zxid = self.pins.get(&conn).map(|(zxid, _)| *zxid);
         if zxid.is_some_and(|zxid| !known(&mut self.in_force, zxid)) {
             self.pin(ctx, conn);
