@@ -100,7 +100,9 @@ impl Checker {
             );
             return broken(Rule::OnlyCommitted, detail);
         }
-        self.push(mark);
+        // A leader applies what its establishing commits before it says that it serves.
+        let by = self.last_epoch().max(self.servers.get(&id).map_or(0, |s| s.current_epoch));
+        self.push(mark, by);
         if let Some(next) = next {
             self.memberships.push((index + 1, next));
         }
@@ -146,8 +148,8 @@ impl Checker {
         Ok(())
     }
 
-    pub(super) fn push(&mut self, mark: Mark) {
-        let by = self.last_epoch();
+    /// `by`: the epoch of the leader that commits it.
+    pub(super) fn push(&mut self, mark: Mark, by: i64) {
         self.history.push(Committed { mark, digest: None, session: 0, cxid: 0, by });
     }
 

@@ -26,7 +26,7 @@ impl Checker {
         for mark in log {
             if mark.0 > self.last_committed() {
                 self.check_order(mark.0)?;
-                self.push(mark);
+                self.push(mark, epoch);
             }
         }
         // What earlier leaders proposed and this one does not have is gone.
