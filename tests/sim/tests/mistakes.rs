@@ -105,10 +105,7 @@ fn is_caught((mistake, from, seeds): (Mistake, u64, u64)) -> bool {
 
 #[test]
 fn each_is_caught_within_its_number_of_seeds() {
-    let missed = failed(CAUGHT.len(), |at| {
-        let (mistake, from, seeds) = CAUGHT[at];
-        is_caught(mistake, from, seeds)
-    });
+    let missed = failed(CAUGHT.len(), |at| is_caught(CAUGHT[at]));
     let missed: Vec<&str> = missed.iter().map(|at| CAUGHT[*at].0.name()).collect();
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
