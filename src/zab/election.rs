@@ -141,6 +141,7 @@ impl Looking {
             c.round = vote.round;
             self.votes.clear();
             self.vote = own_vote(c);
+            self.finalize_at = None;
         }
         if vote.round < c.round {
             c.notify(from, PeerState::Looking, self.vote);
@@ -209,6 +210,7 @@ impl Looking {
         if vote.leader == c.sid() && !c.votes() {
             return;
         }
+        assert!(c.membership.is_voter(vote.leader), "who is elected votes");
         self.finalize_at = None;
         c.vote = vote;
         c.turn = Some(if vote.leader == c.sid() { Turn::Lead } else { Turn::Learn });

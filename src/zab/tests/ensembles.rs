@@ -32,7 +32,6 @@ fn mistakes_show_in_the_scenarios() {
         Mistake::RejoinWithoutBarrier,
         Mistake::CommittedLeftOutOfSync,
         Mistake::SkipTrunc,
-        Mistake::TruncAcrossEpoch,
         Mistake::ServeBeforeUpToDate,
         Mistake::OldConnectionAckCounted,
         Mistake::NeverStepDown,

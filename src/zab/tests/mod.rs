@@ -17,6 +17,9 @@ fn settings() -> ZabConfig {
 
 /// `3.1f`: epoch and counter in hex.
 fn zxid(text: &str) -> Zxid {
+    if text == "-1" {
+        return -1;
+    }
     let (epoch, counter) = text.split_once('.').unwrap_or_else(|| panic!("no zxid: {text}"));
     let part = |text| i64::from_str_radix(text, 16).unwrap();
     make_zxid(part(epoch), part(counter))

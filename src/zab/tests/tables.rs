@@ -17,7 +17,9 @@ fn quorums() {
 
 #[test]
 fn choice_of_a_sync() {
-    assert!(script::run_file("sync.txt", choose) >= 18);
+    assert!(script::run_file("sync.txt", |command| choose(command, Mistakes::default())) >= 18);
+    let mistakes = Mistakes::plant(Mistake::TruncAcrossEpoch);
+    assert!(script::differs("sync.txt", |command| choose(command, mistakes)), "no line shows it");
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn acks(line: &str) -> Vec<(Sid, Zxid)> {
         .collect()
 }
 
-fn choose(command: &Command<'_>) -> String {
+fn choose(command: &Command<'_>, mistakes: Mistakes) -> String {
     // choose begins=4.6 log=4.7,4.8 committed=4.7
     let begins = zxid(command.value("begins").unwrap());
     let mut history = History::new(begins, begins, begins, Generation(1));
@@ -76,7 +78,7 @@ fn choose(command: &Command<'_>) -> String {
             too_much: command.words.contains(&"dear"),
             force_snapshot: command.words.contains(&"forced"),
         };
-        let text = match sync::choose(view, peer, Mistakes::default()) {
+        let text = match sync::choose(view, peer, mistakes) {
             Plan::Diff { after } => format!("DIFF after {}", Show(after)),
             Plan::Trunc { to } => format!("TRUNC to {}", Show(to)),
             Plan::Snap => "SNAP".to_owned(),
