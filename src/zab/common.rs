@@ -188,17 +188,9 @@ impl Common {
         }
     }
 
-    /// Whether this server waits until others have found a leader: it would not be counted by one that is not
-    /// established yet, and whom its vote helped to win could stay without a quorum, again and again.
-    pub fn abstains(&self) -> bool {
-        self.kind() == Kind::Lost || self.needs_snapshot
-    }
-
     /// Whether this server may vote and lead.
     pub fn votes(&self) -> bool {
-        self.kind() == Kind::Participant
-            && !self.needs_snapshot
-            && self.membership.is_voter(self.sid())
+        self.kind() == Kind::Participant && self.membership.is_voter(self.sid())
     }
 
     // ---- actions

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::common::{Common, Turn, Vote};
+use super::common::{Common, Kind, Turn, Vote};
 use super::message::{Notification, PeerState};
 use super::mistake::Mistake;
 use super::quorum;
@@ -53,8 +53,6 @@ pub(super) struct Looking {
     /// When the vote is repeated, for those who missed it.
     resend_at: u64,
     resend_every: u64,
-    /// No leader was found meanwhile whom we could ask for a snapshot: our history is needed after all.
-    abstains_until: u64,
 }
 
 impl Looking {
@@ -68,7 +66,6 @@ impl Looking {
             finalize_at: None,
             resend_at: c.now + c.config.notification_min_ms,
             resend_every: c.config.notification_min_ms,
-            abstains_until: if c.needs_snapshot { c.now + c.init_ms() } else { u64::MAX },
         };
         looking.announce(c);
         looking.tally(c);
@@ -77,18 +74,13 @@ impl Looking {
 
     /// When there is something to do.
     pub fn deadline(&self) -> u64 {
-        self.finalize_at.unwrap_or(u64::MAX).min(self.resend_at).min(self.abstains_until)
+        self.finalize_at.unwrap_or(u64::MAX).min(self.resend_at)
     }
 
     /// The time has come on.
     pub fn time(&mut self, c: &mut Common) {
         if self.finalize_at.is_some_and(|at| c.now >= at) {
             return self.decide(c, self.vote);
-        }
-        if c.now >= self.abstains_until {
-            c.needs_snapshot = false;
-            *self = Looking::begin(c);
-            return;
         }
         if c.now >= self.resend_at {
             self.resend_every = (self.resend_every * 2).min(c.config.notification_max_ms).max(1);
@@ -115,7 +107,7 @@ impl Looking {
             return;
         }
         if !c.membership.is_voter(from) {
-            if n.state == PeerState::Looking && !c.abstains() && c.may_answer(from) {
+            if n.state == PeerState::Looking && c.kind() != Kind::Lost && c.may_answer(from) {
                 c.notify(from, PeerState::Looking, self.vote);
             }
             return;
@@ -138,7 +130,7 @@ impl Looking {
     }
 
     fn looking(&mut self, c: &mut Common, from: Sid, ballot: Ballot) {
-        if c.abstains() {
+        if c.kind() == Kind::Lost {
             // It repeats nobody's vote (it would be counted as its own) and counts none: it waits until there is a
             // leader.
             return;
@@ -182,7 +174,7 @@ impl Looking {
     fn tally(&mut self, c: &mut Common) {
         let ours = Ballot { vote: self.vote, state: PeerState::Looking, version: 2 };
         let agree = |sid: Sid| self.votes.get(&sid).is_some_and(|ballot| ballot.agrees(&ours));
-        if c.abstains()
+        if c.kind() == Kind::Lost
             || !c.membership.is_voter(self.vote.leader)
             || !c.membership.is_quorum(agree)
         {

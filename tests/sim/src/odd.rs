@@ -35,8 +35,6 @@ pub struct Oddities {
     pub stutter_per_mille: u64,
     /// Of a thousand messages those before which something illegal comes.
     pub garbage_per_mille: u64,
-    /// Of a thousand cuts of a log those of which a driver says that they cannot be made.
-    pub uncut_per_mille: u64,
     /// Servers whose votes have no configuration, as before ZooKeeper 3.5.
     pub old_votes: Vec<Sid>,
 }
@@ -92,9 +90,6 @@ pub fn draw_rarities(plan: &mut Plan) {
     }
     if random.chance(150) {
         plan.odd.garbage_per_mille = *random.pick(&[1, 5, 30]);
-    }
-    if random.chance(150) {
-        plan.odd.uncut_per_mille = *random.pick(&[100, 500]);
     }
     let alone = plan.servers.len() == 1;
     if alone && random.chance(300) {

@@ -101,15 +101,6 @@ impl Process {
         generation: ringkeeper::zab::Generation,
         to: Zxid,
     ) {
-        let uncut = ctx.plan.odd.uncut_per_mille;
-        if uncut > 0 && machine.pieces.chance(uncut) {
-            // As if the log had no such transaction.
-            let last = self.state().last_logged();
-            self.log_busy = true;
-            let after = self.disk_time(ctx, machine);
-            return self.answer_in(ctx, machine, after, Answer::Truncated { last, generation });
-        }
-        ctx.moment(machine.sid, self.leader(), Moment::Begins(Deed::Cut));
         let number = self.state().store.number;
         let behind = self.state().recent.iter().filter(|(zxid, _)| *zxid > to).cloned().collect();
         ctx.checker.medium(machine.sid, number).cutting(to);
