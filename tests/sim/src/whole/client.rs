@@ -43,6 +43,10 @@ pub struct Client {
     /// What its session watched on the last connection.
     to_rewatch: Option<Watches>,
     spoke_at: Micros,
+    /// When bytes of its session last arrived at the server.
+    arrived_at: Micros,
+    /// When they last arrived so late that the session might have been given up.
+    late_at: Micros,
     /// Changes that set the stage.
     stage: Vec<Ask>,
 }
@@ -61,6 +65,8 @@ impl Client {
             stream: Stream::new(0),
             to_rewatch: None,
             spoke_at: 0,
+            arrived_at: 0,
+            late_at: 0,
             stage: if number == 0 { stage(crowd) } else { Vec::new() },
         }
     }
@@ -213,11 +219,42 @@ impl World {
             false => Vec::new(),
         };
         client.state = State::Connecting;
+        // It may be another one from here on; which, the answer tells.
+        client.timeout_ms = 0;
         client.spoke_at = now;
         client.link = Some(link);
         client.stream = Stream::new(client.seen);
         self.send_up(link, bytes);
         self.ask(number, asks);
+    }
+
+    /// Bytes of a client arrive at the server. Those of a connection that is not known to be attached prove nothing.
+    pub fn arrives(&mut self, number: usize, link: usize) {
+        let now = self.queue.now();
+        let client = &mut self.clients[number];
+        if client.link == Some(link) && client.state != State::Connecting {
+            if now - client.arrived_at + 2 * MS >= client.timeout_ms as u64 * MS {
+                client.late_at = now;
+            }
+            client.arrived_at = now;
+        }
+    }
+
+    /// R9: the server closes a session. It must have been silent for its time-out, give or take the milliseconds that
+    /// are counted whole.
+    pub fn expires(&self, session: i64) -> Result<(), Violation> {
+        let now = self.queue.now();
+        for client in self.clients.iter().filter(|client| client.session == session) {
+            let allowed = client.timeout_ms as u64 * MS;
+            let (silent, late) = (now - client.arrived_at, now - client.late_at);
+            if silent + 2 * MS < allowed && late > allowed {
+                let timeout_ms = client.timeout_ms;
+                let detail =
+                    format!("{session:x} expires after {silent} us; it has {timeout_ms} ms");
+                return broken("R9", detail);
+            }
+        }
+        Ok(())
     }
 
     /// A client leaves its connection, and what was under way on it is nobody's.

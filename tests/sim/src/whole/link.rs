@@ -116,7 +116,11 @@ impl World {
             link.server_closed = true;
             return self.read_soon(at);
         }
-        let thread = link.thread;
+        let (thread, client) = (link.thread, link.client);
+        if matches!(up, Up::Data(_)) && !link.is_cut {
+            self.arrives(client, at);
+        }
+        let link = &self.links[at];
         let arrived = match up {
             Up::Open => Arrived::Open(at),
             Up::Data(_) if link.is_cut => return,

@@ -332,6 +332,9 @@ impl World {
                 self.report.errors += u64::from(record.error != 0);
                 let expires = record.closes_session() && record.header.cxid == 0;
                 self.report.expired += u64::from(expires);
+                if expires {
+                    self.expires(record.header.client_id)?;
+                }
                 if self.trace {
                     let text = format!("{:>9} logs {record:?}", self.queue.now());
                     println!("{text:.300}");
