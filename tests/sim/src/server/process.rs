@@ -211,6 +211,8 @@ impl Process {
         // Who replaces a lost disk gives the server the present configuration.
         let given = if epochs.intact { &ctx.plan.config } else { ctx.checker.config() };
         let config = Arc::new(in_tree.unwrap_or_else(|| given.clone()));
+        // What its log proposes is past, if it was given a later one.
+        let proposed = proposed.filter(|(_, proposed)| proposed.version > config.version);
         let durable = Durable {
             accepted_epoch: epochs.accepted,
             current_epoch: epochs.current,
