@@ -266,9 +266,9 @@ fn a_slow_reader_is_waited_for_and_told_of_once_drained() {
     assert!(read_all(&mut stream, data.len()) == data);
     assert_eq!(read_all(&mut stream, 7), b"the end");
     rig.wait(|event| matches!(event, Event::Drained(drained) if *drained == c).then_some(()));
+    // Whether a piece was ever taken in part, which `sends_waited` counts, is up to the kernel.
     assert_eq!(rig.command(move |io| io.backlog_of(c)), 0);
-    let stats = rig.end();
-    assert!(stats.sends_waited.load(Relaxed) >= 1);
+    rig.end();
 }
 
 /// What the peer has taken is known while the socket stays too full for another piece.
