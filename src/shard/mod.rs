@@ -7,7 +7,7 @@
 //! ARCHITECTURE.md are kept here). It never changes the tree, never touches a disk, never waits for the core.
 //!
 //! - [`admission`]: who is let in while many ask
-//! - [`conn`]: one connection's state and its frames
+//! - [`conn`]: one connection's state and its frames; [`input`]: what it has sent and is not taken yet
 //! - [`flow`]: when a connection is read and when it is not, and its deadlines
 //! - [`handshake`]: connect requests, four-letter words, and what becomes of them
 //! - [`serve`]: one request: answered here, held behind a write, or forwarded
