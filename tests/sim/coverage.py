@@ -81,7 +81,7 @@ def planted(source, branches):
 def named():
     """What docs/design/simulator.md names as not reached: file, condition and outcome."""
     with open("docs/design/simulator.md", encoding="utf-8") as file:
-        part = file.read().split("## Not reached")[-1].split("\n## ")[0]
+        part = file.read().split("\n## Not reached\n")[-1].split("\n## ")[0]
     return {(row[0], row[1], row[2]) for row in re.findall(r"\| `(\S+)` \| `` ?(.+?) ?`` \| (\w+) \|", part)}
 
 

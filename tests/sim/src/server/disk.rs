@@ -7,7 +7,10 @@ use super::state::Submitted;
 use super::stutter::Told;
 use crate::context::{Answer, Context};
 use crate::store::StoreError;
-use crate::time::MS;
+use crate::time::{MS, Micros, SECOND};
+/// The longest that making a spare takes.
+const SPARE_MAX_US: Micros = 20 * SECOND;
+
 impl Process {
     pub(super) fn write_done(
         &mut self,
@@ -103,7 +106,8 @@ impl Process {
     pub(super) fn want_spares(&mut self, ctx: &mut Context, machine: &mut Machine) {
         if !std::mem::replace(&mut self.spares_due, true) {
             let after = machine.disk_random.spread(ctx.plan.disk.spare_us) * machine.disk_times;
-            self.answer_in(ctx, machine, after, Answer::Spares);
+            // One that was begun on a slow disk does not outlast by minutes what slowed the disk.
+            self.answer_in(ctx, machine, after.min(SPARE_MAX_US), Answer::Spares);
         }
     }
 
