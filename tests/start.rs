@@ -69,6 +69,42 @@ fn a_port_that_is_taken_is_waited_for_and_then_named() {
 }
 
 #[test]
+fn a_directory_with_other_data_or_half_of_ours_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let theirs = dir.path().join("data/version-2");
+    std::fs::create_dir_all(&theirs).expect("a directory");
+    std::fs::write(theirs.join("log.1"), b"ZKLG").expect("a file");
+    let port = free_port().to_string();
+    let args = ["--client-port", port.as_str(), "-D", "preAllocSize=1024"];
+    let said = refusal(ringkeeper(dir.path(), &args));
+    assert!(said.contains("version-2 holds an Apache ZooKeeper's data"), "{said}");
+    std::fs::remove_dir_all(&theirs).expect("remove it");
+    let start = || {
+        let mut child = ringkeeper(dir.path(), &args).spawn().expect("start");
+        serves(&mut child, port.parse().expect("a port"));
+        child.kill().and_then(|()| child.wait()).expect("its end");
+    };
+    start();
+    // With data of our own, what else lies there is no matter.
+    std::fs::create_dir_all(&theirs).expect("a directory");
+    std::fs::write(theirs.join("snapshot.0"), b"ZKSN").expect("a file");
+    start();
+    let log = dir.path().join("data/ringkeeper/log");
+    std::fs::remove_file(log.join("segment.0000000000000001")).expect("the first segment");
+    let said = refusal(ringkeeper(dir.path(), &args));
+    assert!(said.contains("segment.0000000000000002, has nothing in it"), "{said}");
+}
+
+#[test]
+fn a_level_that_is_none_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = ringkeeper(dir.path(), &["--log", "verbose", "--check"]);
+    let said = command.output().expect("run ringkeeper");
+    assert!(!said.status.success());
+    assert!(String::from_utf8_lossy(&said.stderr).contains("'verbose' is no level"));
+}
+
+#[test]
 fn a_log_directory_has_one_server() {
     let [first, second] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
     let shared = tempfile::tempdir().expect("a directory");

@@ -66,9 +66,17 @@ impl Default for LogFilter {
 }
 
 impl std::str::FromStr for LogFilter {
-    type Err = std::convert::Infallible;
+    type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(LogFilter(text.to_owned()))
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        // A bare word that is no level would be taken for a module, and all others would fall silent.
+        let mut bare = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']));
+        match bare.find(|part| !LEVELS.contains(&part.to_ascii_lowercase().as_str())) {
+            None => Ok(LogFilter(text.to_owned())),
+            Some(part) => Err(format!(
+                "'{part}' is no level; give error, warn, info, debug, trace or off, or MODULE=LEVEL"
+            )),
+        }
     }
 }
 

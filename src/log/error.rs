@@ -66,6 +66,15 @@ pub enum LogError {
         /// Replay was asked to start behind this zxid.
         from_zxid: Zxid,
     },
+    /// Segments are there, but not the first, nor a snapshot that makes up for it.
+    #[error(
+        "log: the oldest segment, {name}, has nothing in it, and there is no snapshot: what stood before it is missing. \
+         Restore the snapshots and the log from a backup, or, if this server is to begin anew, remove its directory"
+    )]
+    NoBeginning {
+        /// The oldest segment file.
+        name: String,
+    },
     /// A segment of another log lies in the directory.
     #[error(
         "log: {name} belongs to another log (id {found:016x}, expected {expected:016x}); was it \

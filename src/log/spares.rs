@@ -149,8 +149,13 @@ impl<D: LogDir> SpareMaker<D> {
                     state.failed = None;
                 }
                 Err(err) => {
-                    tracing::warn!("{err}");
-                    state.failed = Some(err.to_string());
+                    // The number was not used: segments are numbered without gaps.
+                    state.next_index -= u64::from(short);
+                    let why = err.to_string();
+                    if state.failed.as_ref() != Some(&why) {
+                        tracing::warn!("{why}; tried again every second");
+                    }
+                    state.failed = Some(why);
                 }
             }
         }

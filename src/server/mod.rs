@@ -9,7 +9,7 @@ mod signals;
 mod snapshots;
 mod worker;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +55,15 @@ pub enum ServerError {
     )]
     NoDirectory {
         /// The directory.
+        dir: PathBuf,
+    },
+    /// There is the data of Apache ZooKeeper, and none of ours.
+    #[error(
+        "{dir} holds an Apache ZooKeeper's data, which ringkeeper cannot read yet: it would serve an empty tree in its place. \
+         Give another dataDir, or move that directory away if its data is not needed"
+    )]
+    ForeignData {
+        /// Its `version-2`.
         dir: PathBuf,
     },
     /// The log or a snapshot.
@@ -107,6 +116,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
     })?;
     // What cannot be written is not worth ending for, nor telling where that cannot be written either.
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    let subscriber = subscriber.with_ansi(std::io::stderr().is_terminal());
     subscriber.with_writer(std::io::stderr).init();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -122,6 +132,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
 pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
     look_for_directories(config)?;
+    look_for_foreign_data(config)?;
     let locks = lock(config)?;
     let plan = Plan::new(config);
     let began = Instant::now();
@@ -190,6 +201,22 @@ fn look_for_directories(config: &Config) -> Result<(), ServerError> {
         let dir = own_dir(dir);
         if !dir.is_dir() {
             return Err(ServerError::NoDirectory { dir });
+        }
+    }
+    Ok(())
+}
+
+/// Who gives a ZooKeeper's own directory to a new server expects its data there.
+fn look_for_foreign_data(config: &Config) -> Result<(), ServerError> {
+    if own_dir(&config.data_dir).exists() || own_dir(&config.data_log_dir).exists() {
+        return Ok(());
+    }
+    for dir in [&config.data_dir, &config.data_log_dir] {
+        let dir = dir.join("version-2");
+        let names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name());
+        let is_data = |name: &str| name.starts_with("snapshot.") || name.starts_with("log.");
+        if names.filter_map(|name| name.into_string().ok()).any(|name| is_data(&name)) {
+            return Err(ServerError::ForeignData { dir });
         }
     }
     Ok(())

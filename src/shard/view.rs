@@ -46,7 +46,16 @@ impl State {
                 .conns
                 .iter()
                 .flatten()
-                .map(|conn| connection_view(io, conn, last_heard(conn) as i64 + ahead_ms))
+                .map(|conn| {
+                    // Without a session it has from its beginning until its handshake is late.
+                    let (since_ms, may_last_ms) = match conn.phase {
+                        Phase::Live => (last_heard(conn), i64::from(conn.timeout_ms)),
+                        _ => {
+                            (conn.accepted_ns / 1_000_000, self.limits.handshake_timeout_ms as i64)
+                        }
+                    };
+                    connection_view(io, conn, since_ms as i64 + ahead_ms + may_last_ms)
+                })
                 .collect();
         }
         if needs.watch_summary {
@@ -75,7 +84,7 @@ impl State {
     }
 }
 
-fn connection_view<I: Io>(io: &I, conn: &Conn, last_heard_ms: i64) -> ConnectionView {
+fn connection_view<I: Io>(io: &I, conn: &Conn, expires_ms: i64) -> ConnectionView {
     let s = &conn.stats;
     let ms = |us: u64| (us / 1_000) as i64;
     let min_us = if s.min_latency_us == u64::MAX { 0 } else { s.min_latency_us };
@@ -98,7 +107,7 @@ fn connection_view<I: Io>(io: &I, conn: &Conn, last_heard_ms: i64) -> Connection
         queued: conn.pending.len() as u64,
         received: s.received,
         sent: s.sent,
-        expires_ms: last_heard_ms + i64::from(conn.timeout_ms),
+        expires_ms,
         session,
     }
 }
