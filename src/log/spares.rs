@@ -16,6 +16,8 @@ use crate::log::segment::{self, UNFINISHED};
 
 /// How long the maker waits before it tries again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// Recycled segments kept at the most, however many were used up from one snapshot to the next.
+const KEPT_MAX: usize = 16;
 
 /// A segment that is ready to be written.
 pub(crate) struct Spare<F> {
@@ -31,6 +33,11 @@ struct State<F> {
     next_index: u64,
     /// What a batch that waits needs at once, if that is more than are kept ready.
     asked: usize,
+    /// Spares taken since segments were last given back, and how many had been taken the time before that: as many of
+    /// those given back will be needed. Removing them and writing zeros anew would cost the disk each of their bytes again,
+    /// and where removing discards blocks, log writes would wait for that.
+    taken: usize,
+    kept: usize,
     failed: Option<String>,
     stop: bool,
 }
@@ -76,7 +83,8 @@ pub(crate) fn pair<D: LogDir>(
     next_index: u64,
 ) -> (Spares<D::File>, SpareMaker<D>) {
     let (retired, failed) = (VecDeque::new(), None);
-    let state = State { ready, retired, next_index, asked: 0, failed, stop: false };
+    let (asked, taken, kept, stop) = (0, 0, 0, false);
+    let state = State { ready, retired, next_index, asked, taken, kept, failed, stop };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     let maker = SpareMaker { dir, shared: shared.clone(), segment_bytes, wanted, notify: None };
     (Spares { shared }, maker)
@@ -88,6 +96,7 @@ impl<F> Spares<F> {
         let spare = {
             let mut state = self.shared.lock();
             state.asked = 0;
+            state.taken += usize::from(!state.ready.is_empty());
             state.ready.pop_front()
         };
         self.shared.changed.notify_all();
@@ -111,7 +120,14 @@ impl<F> Spares<F> {
 
     /// Gives segments back, to be recycled or removed.
     pub fn retire(&self, indexes: impl Iterator<Item = u64>) {
-        self.shared.lock().retired.extend(indexes);
+        {
+            let mut state = self.shared.lock();
+            let before = state.retired.len();
+            state.retired.extend(indexes);
+            if state.retired.len() > before {
+                state.kept = std::mem::take(&mut state.taken).min(KEPT_MAX);
+            }
+        }
         self.shared.changed.notify_all();
     }
 }
@@ -127,8 +143,9 @@ impl<D: LogDir> SpareMaker<D> {
     pub fn turn(&self) -> bool {
         let (retired, short, index) = {
             let mut state = self.shared.lock();
-            let short = state.ready.len() < self.wanted.max(state.asked);
             let retired = state.retired.pop_front();
+            let kept = if retired.is_some() { state.kept } else { 0 };
+            let short = state.ready.len() < self.wanted.max(state.asked).max(kept);
             if short {
                 state.next_index += 1;
             }

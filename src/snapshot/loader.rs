@@ -208,13 +208,22 @@ impl Ancestors {
     }
 }
 
-/// Reads all of a snapshot back: every block's CRC, every length, the counts and the digest.
-pub(super) fn verify(path: &Path) -> Result<SnapshotInfo, SnapshotError> {
+/// Reads all of a snapshot back: every block's CRC, every length, the counts and the digest. `goes_on` is asked behind
+/// each block, with the bytes that have been gone through; it may wait, which holds up those who read ahead as well.
+pub(super) fn verify(
+    path: &Path,
+    goes_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<SnapshotInfo, SnapshotError> {
     let opened = Opened::open(path)?;
     let mut found = SnapshotInfo::default();
     let (mut ordinal, mut scratch, mut ancestors) = (0, Vec::new(), Ancestors::default());
-    opened.each_block(&mut |kind, raw| {
+    let mut stopped = false;
+    let read = opened.each_block(&mut |kind, raw| {
         found.raw_bytes += raw.len() as u64;
+        stopped = !goes_on(found.raw_bytes);
+        if stopped {
+            return Err("stopped".into());
+        }
         match kind {
             Kind::Nodes => {
                 ordinal = content::read_nodes(raw, ordinal, &mut |ordinal, node| {
@@ -238,7 +247,11 @@ pub(super) fn verify(path: &Path) -> Result<SnapshotInfo, SnapshotError> {
             Kind::Trailer => return Err("a trailer in the middle".into()),
         }
         Ok(())
-    })?;
+    });
+    if stopped {
+        return Err(SnapshotError::Stopped);
+    }
+    read?;
     opened.check(&found)?;
     Ok(opened.info)
 }

@@ -1,4 +1,7 @@
 //! A file written beside the one it is to become: direct, paced, synced, renamed.
+//!
+//! The pace keeps both the disk and a processor free: a thread of low priority that is always ready to run still delays
+//! those that wake on the same core, by up to a slice of the scheduler's.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,14 +18,38 @@ const PIECE: usize = 128 << 10;
 /// Direct writes are whole sectors.
 const SECTOR: usize = 4096;
 
+/// Not more than so many bytes a second, counted from its beginning.
+pub(super) struct Pace {
+    bytes_per_s_max: u64,
+    begun: Instant,
+}
+
+impl Pace {
+    pub fn new(bytes_per_s_max: u64) -> Pace {
+        Pace { bytes_per_s_max: bytes_per_s_max.max(1), begun: Instant::now() }
+    }
+
+    /// Waits until `bytes` since the beginning are due; gives up once `stop` is set.
+    pub fn wait(&self, bytes: u64, stop: &AtomicBool) -> Result<(), SnapshotError> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(SnapshotError::Stopped);
+        }
+        let due = Duration::from_secs_f64(bytes as f64 / self.bytes_per_s_max as f64);
+        let elapsed = self.begun.elapsed();
+        if due > elapsed {
+            std::thread::sleep(due - elapsed);
+        }
+        Ok(())
+    }
+}
+
 /// The file in the making.
 pub(super) struct Output<'s> {
     path: PathBuf,
     file: File,
     buf: AlignedBuf,
     written: u64,
-    bytes_per_s_max: u64,
-    begun: Instant,
+    pace: Pace,
     stop: &'s AtomicBool,
     kept: bool,
 }
@@ -55,8 +82,7 @@ impl<'s> Output<'s> {
             file,
             buf: AlignedBuf::with_capacity(PIECE),
             written: 0,
-            bytes_per_s_max: bytes_per_s_max.max(1),
-            begun: Instant::now(),
+            pace: Pace::new(bytes_per_s_max),
             stop,
             kept: false,
         })
@@ -81,19 +107,16 @@ impl<'s> Output<'s> {
     }
 
     fn flush(&mut self) -> Result<(), SnapshotError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(SnapshotError::Stopped);
-        }
         let written = self.file.write_all_at(&self.buf, self.written);
         written.map_err(|e| self.error("write", e))?;
         self.written += self.buf.len() as u64;
         self.buf.clear();
-        let due = Duration::from_secs_f64(self.written as f64 / self.bytes_per_s_max as f64);
-        let elapsed = self.begun.elapsed();
-        if due > elapsed {
-            std::thread::sleep(due - elapsed);
-        }
-        Ok(())
+        self.pace.wait(self.written, self.stop)
+    }
+
+    /// Waits until as much as `bytes`, of what it is made of, may have been gone through.
+    pub fn wait_for(&self, bytes: u64) -> Result<(), SnapshotError> {
+        self.pace.wait(bytes, self.stop)
     }
 
     /// Ends the file with `footer`, which makes it whole sectors, and gives it its name, durably.

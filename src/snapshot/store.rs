@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::content::SnapshotInfo;
 use super::error::SnapshotError;
+use super::output::Pace;
 use super::writer::{WriteOptions, write};
 use super::{RECEIVED, UNFINISHED, loader};
 use crate::protocol::Zxid;
@@ -59,7 +60,7 @@ impl Verified {
 
 /// Reads all of a snapshot back: each block's CRC, the counts, and the digest of the state.
 pub fn verify(path: &Path) -> Result<Verified, SnapshotError> {
-    loader::verify(path).map(Verified)
+    loader::verify(path, &mut |_| true).map(Verified)
 }
 
 /// What [`load_newest`] came to.
@@ -165,7 +166,9 @@ pub fn take(
     let info = write(&mut reader, &pin, dir, options, stop)?;
     drop(pin);
     drop(reader);
-    let verified = verify(&dir.join(name(info.zxid)))?;
+    let pace = Pace::new(options.bytes_per_s_max);
+    let mut goes_on = |bytes| pace.wait(bytes, stop).is_ok();
+    let verified = loader::verify(&dir.join(name(info.zxid)), &mut goes_on).map(Verified)?;
     let oldest = purge(dir, retain, &verified)?;
     Ok((verified, oldest))
 }

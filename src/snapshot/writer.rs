@@ -20,7 +20,8 @@ use crate::tree::{AclId, Node, Pin, Reader, Walker};
 pub struct WriteOptions {
     /// A block is closed when it has grown to this.
     pub block_bytes: usize,
-    /// Not more than this is written a second, so that the log has the disk.
+    /// Not more than this is gone through, and written or read back, a second, so that the log has the disk and the
+    /// server its core.
     pub bytes_per_s_max: u64,
     /// The time of day, in milliseconds since 1970; goes into the trailer for people.
     pub now_ms: i64,
@@ -136,7 +137,8 @@ impl Writing<'_> {
             crc: written.crc,
         });
         self.info.raw_bytes += raw.len() as u64;
-        self.out.put(&self.staging)
+        self.out.put(&self.staging)?;
+        self.out.wait_for(self.info.raw_bytes)
     }
 
     /// Lends the builder to `build`, and puts what it builds.

@@ -135,7 +135,7 @@ pub struct Process {
     pub(super) role: Role,
     pub(crate) config: Arc<EnsembleConfig>,
     /// What its log proposes, and is not known to be committed.
-    pub(super) proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
+    pub(crate) proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
     /// What the core was given last; of its type so that nothing is allocated anew.
     pub(super) actions: Vec<Action>,
     pub(super) submitted: Vec<Submitted>,

@@ -156,13 +156,15 @@ impl World {
         self.ctx.report.progress += 1;
     }
 
-    /// Whether a server would join as one that votes. One that was an observer and has not heard that it votes now
-    /// joins as an observer, until it has; so do ZooKeeper's.
+    /// Whether a server would join as one that votes, and asks only the members in force. One that was an observer and
+    /// has not heard that it votes now joins as an observer, until it has; one whose log has a reconfiguration that may
+    /// have come to nothing asks its members as well. So do ZooKeeper's.
     fn knows_its_vote(&self, sid: Sid) -> bool {
         match &self.servers[self.index(sid)].process {
             Some(process) => {
                 let own = process.config.server(sid);
-                own.is_none_or(|server| server.kind != ServerKind::Observer)
+                process.proposed.is_none()
+                    && own.is_none_or(|server| server.kind != ServerKind::Observer)
             }
             None => self.ctx.checker.config().version == self.ctx.plan.config.version,
         }
