@@ -455,6 +455,21 @@ fn purged_segments_are_recycled_and_the_log_begins_later() {
 }
 
 #[test]
+fn as_many_segments_as_a_snapshot_cycle_uses_up_are_kept_for_the_next() {
+    let dir = SimDir::new();
+    let (mut life, last) = written(&dir);
+    while life.maker.turn() {}
+    let (files, used) = (dir.list().expect("lists").len(), life.writer.segments());
+    let gone = life.writer.purge(last - 1);
+    assert!(gone >= 3, "{gone} of {used}");
+    while life.maker.turn() {}
+    let left = dir.list().expect("lists").len();
+    assert!(left > files - gone, "{left} of {files} files are left, {gone} segments were set free");
+    let (recovered, _, _) = replay(&dir, last - 1).expect("recovers");
+    assert_eq!(recovered.last_zxid, last);
+}
+
+#[test]
 fn a_segment_stays_until_the_next_one_can_stand_alone() {
     let dir = SimDir::new();
     let mut life = Life::begin(&dir).expect("opens");
