@@ -79,6 +79,10 @@ impl Elections {
         if active.is_quorum(with_it) && proposed.is_none_or(|members| members.is_quorum(with_it)) {
             return Ok(());
         }
+        // Who alone is a quorum tells nobody its vote.
+        if leader == id && active.is_quorum(|from| from == id) {
+            return Ok(());
+        }
         // Who is told by a follower that it leads goes by the members in force alone; discovery asks the others.
         let followed = voter
             .heard

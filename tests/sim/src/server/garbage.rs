@@ -59,7 +59,7 @@ impl Process {
         // A reconfiguration that is not committed next: of one in step it is known what is.
         if let Some((proposed, _)) = self.proposed
             && self.serves()
-            && self.zab.committed() + 1 < proposed
+            && self.in_force.recent.iter().any(|(z, _)| self.zab.committed() < *z && *z < proposed)
             && random.chance(300)
         {
             return Packet::CommitAndActivate { zxid: proposed, designated_leader: sid };
