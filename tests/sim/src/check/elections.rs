@@ -23,6 +23,8 @@ enum Says {
 #[derive(Default)]
 struct Voter {
     heard: BTreeSet<Word>,
+    /// What it heard last.
+    last: Option<Word>,
     /// Its own last vote: for whom, in which round.
     vote: Option<(ServerId, i64)>,
 }
@@ -36,7 +38,10 @@ pub struct Elections {
 impl Elections {
     /// A server begins to look for a leader.
     pub fn looks(&mut self, id: ServerId) {
-        self.voters.insert(id, Voter::default());
+        // What makes it look may be the first vote that it counts.
+        let last = self.voters.get(&id).and_then(|voter| voter.last);
+        let heard = last.into_iter().collect();
+        self.voters.insert(id, Voter { heard, ..Voter::default() });
     }
 
     /// A server is told something.
@@ -48,7 +53,9 @@ impl Elections {
             PeerState::Observing => return,
         };
         let voter = self.voters.entry(id).or_default();
-        voter.heard.insert((from, says, said.leader, said.election_epoch));
+        let word = (from, says, said.leader, said.election_epoch);
+        voter.heard.insert(word);
+        voter.last = Some(word);
     }
 
     /// A server tells others its vote.
