@@ -91,9 +91,11 @@ impl Promises {
         }
     }
 
-    /// A disk is replaced by an empty one: that server's word counts no longer.
+    /// A disk is replaced by an empty one: that server's word counts no longer, and it may stand once more for an epoch
+    /// that it no longer knows of.
     pub fn wiped(&mut self, id: ServerId) {
         self.told.remove(&id);
+        self.stands.retain(|(who, _), _| *who != id);
     }
 }
 
@@ -124,6 +126,12 @@ mod tests {
         promises.accepts(1, 5, 3, (3, -1));
         assert!(promises.was_accepted(1, 5, &members).is_err());
         promises.accepts(1, 5, 3, (3, 11));
+        assert!(promises.was_accepted(1, 5, &members).is_ok());
+        // After the loss of its disk it stands again for that epoch, with what it has now.
+        promises.wiped(1);
+        promises.stands(1, 5, (4, 10));
+        assert!(promises.was_accepted(1, 5, &members).is_err());
+        promises.accepts(1, 5, 2, (4, 10));
         assert!(promises.was_accepted(1, 5, &members).is_ok());
     }
 }
