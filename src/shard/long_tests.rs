@@ -269,60 +269,6 @@ fn names_and_stat(body: &[u8]) -> (Vec<String>, Stat) {
     (names, Stat::decode(&mut d).unwrap())
 }
 
-/// What an answer of the core lets go on is answered at that answer's zxid, so a shard that sleeps until it comes keeps
-/// that state, whatever is published meanwhile.
-#[test]
-fn a_shard_that_sleeps_keeps_what_an_answer_of_the_core_will_ask_for() {
-    let mut w = World::new();
-    let c = w.client();
-    w.send(c, &request(OpCode::GetEphemerals, 7, |out| out.put_str("")));
-    w.io.run(&mut w.shard);
-    assert!(w.shard.0.before_park());
-    w.zxid = 2;
-    let numbers: Vec<_> = w.tree.ephemeral_numbers(SESSION).take(3).collect();
-    let head = w.reply(EntryKind::Ephemerals, c, 7);
-    w.commit(|entry| put_ephemerals(entry.body(), "", numbers.into_iter()), head);
-    w.zxid = 3;
-    let gone: Vec<String> = w.tree.ephemerals(SESSION).collect();
-    for path in gone {
-        w.tree.delete(3, &path).unwrap();
-    }
-    w.commit(|_| {}, EntryHead::silent(3));
-    while w.tree.reclaim(1000) > 0 {}
-    w.shard.0.after_park();
-    w.io.run(&mut w.shard);
-    let replies = frames(&w.io.take_sent(c));
-    assert_eq!((replies[0].0.xid, replies[0].0.zxid), (7, 2));
-    let names: Vec<&str> = Field::get(&mut Decoder::new(&replies[0].1)).unwrap();
-    assert_eq!(names.len(), 3);
-}
-
-/// The same for what a client sends right behind its connect request.
-#[test]
-fn a_shard_that_sleeps_keeps_what_is_read_right_after_a_connect() {
-    let mut w = World::new();
-    let c = w.io.open(&mut w.shard);
-    let mut asked = connect_request();
-    asked.extend(exists(1, "/x"));
-    w.send(c, &asked);
-    w.io.run(&mut w.shard);
-    assert!(w.shard.0.before_park());
-    w.attach(c);
-    w.zxid = 2;
-    for path in w.tree.ephemerals(SESSION).collect::<Vec<_>>() {
-        w.tree.delete(2, &path).unwrap();
-    }
-    w.tree.delete(2, "/x").unwrap();
-    w.commit(|_| {}, EntryHead::silent(2));
-    while w.tree.reclaim(1000) > 0 {}
-    w.shard.0.after_park();
-    w.io.run(&mut w.shard);
-    let sent = w.io.take_sent(c);
-    let connected = u32::from_be_bytes(*sent.first_chunk::<4>().unwrap()) as usize;
-    let replies = frames(&sent[4 + connected..]);
-    assert_eq!((replies[0].0.xid, replies[0].0.zxid, replies[0].0.err), (1, 1, 0));
-}
-
 #[test]
 fn a_listing_in_slices_is_of_one_zxid_and_others_are_answered_meanwhile() {
     let mut w = World::new();
