@@ -113,6 +113,7 @@ fn every_key_with_a_value_changes_the_config() {
         "ringkeeper.pin=no",
         "ringkeeper.placement=apart",
         "ringkeeper.busyPollUs=9",
+        "ringkeeper.logWritePollUs=9",
         "ringkeeper.outputPauseBytes=9999",
         "ringkeeper.outputLimitBytes=9999999",
         "ringkeeper.retainedBytesMax=9999999",

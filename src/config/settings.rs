@@ -162,6 +162,8 @@ pub struct Config {
     pub placement: Placement,
     /// How long a thread with work in flight polls before it parks, in µs; 0 parks at once.
     pub busy_poll_us: u32,
+    /// How long the core's thread polls for the end of a log write of a few transactions before it parks, in µs.
+    pub log_write_poll_us: u32,
     /// Unsent bytes of a connection at which the server stops reading from it.
     pub output_pause_bytes: u64,
     /// Unsent bytes of a connection at which it is closed.
@@ -263,6 +265,7 @@ impl Default for Config {
             pinning: Pinning::Auto,
             placement: Placement::Auto,
             busy_poll_us: 0,
+            log_write_poll_us: 300,
             output_pause_bytes: 1 << 20,
             output_limit_bytes: 64 << 20,
             retained_bytes_max: 128 << 20,

@@ -32,6 +32,7 @@ mod reaper;
 mod requests;
 mod sessions;
 mod snapshots;
+mod vigil;
 
 pub use digests::DigestLog;
 pub use snapshots::SnapshotRequests;
@@ -56,6 +57,7 @@ use crate::tree::TreeWriter;
 use agreement::Agreement;
 use batch::{Batch, shard_bit};
 use gather::{Gather, Verdict};
+use vigil::Vigil;
 
 /// What the core has of each shard.
 pub struct ShardEnd {
@@ -96,6 +98,8 @@ pub struct CoreConfig {
     pub log_write_limit_ns: u64,
     /// A log write that takes longer is reported (`fsync.warningthresholdms`).
     pub log_write_warning_ns: u64,
+    /// For how long the thread polls for the end of a log write of a few transactions before it sleeps; 0: not at all.
+    pub log_write_poll_ns: u64,
 }
 
 /// What a core is made of.
@@ -167,6 +171,7 @@ pub struct EnsembleCore<D: LogDir = RealDir> {
     in_flight: VecDeque<Batch>,
     spare: Vec<Batch>,
     gather: Gather,
+    vigil: Vigil,
     output: Output,
     reaper: reaper::Reaper,
     next_tick_ns: u64,
@@ -190,6 +195,7 @@ impl<D: LogDir> EnsembleCore<D> {
     /// A core over a recovered tree.
     pub fn new(config: CoreConfig, parts: CoreParts<D>) -> EnsembleCore<D> {
         let reaper = reaper::Reaper::new(&config);
+        let vigil = Vigil::new(config.log_write_poll_ns);
         let taken = vec![0; parts.shards.len()];
         EnsembleCore {
             config,
@@ -210,6 +216,7 @@ impl<D: LogDir> EnsembleCore<D> {
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             gather: Gather::default(),
+            vigil,
             output: Output::default(),
             reaper,
             next_tick_ns: 0,
@@ -250,6 +257,7 @@ impl<D: LogDir> EnsembleCore<D> {
         let Some((_, since_ns)) = self.writes.remove(at) else { return };
         let took_ns = now_ns.saturating_sub(since_ns);
         self.metrics.record(Summary::FsyncTime, took_ns);
+        self.vigil.took(took_ns);
         if took_ns > self.config.log_write_warning_ns {
             let ms = took_ns / 1_000_000;
             let why = format_args!(
@@ -288,7 +296,10 @@ impl<D: LogDir> EnsembleCore<D> {
         match held {
             _ if self.owes_a_batch() => Turn::Again,
             Some(turn) => turn,
-            None => Turn::Idle { deadline_ns },
+            None => match self.vigil() {
+                Some(poll_until_ns) => Turn::Soon { poll_until_ns, deadline_ns },
+                None => Turn::Idle { deadline_ns },
+            },
         }
     }
 
@@ -300,6 +311,12 @@ impl<D: LogDir> EnsembleCore<D> {
             return false;
         }
         !self.has_room() || self.shards.iter_mut().all(|s| s.lane.is_empty())
+    }
+
+    /// Until when to poll for the oldest log write, if at all.
+    fn vigil(&self) -> Option<u64> {
+        let &(_, begun_ns) = self.writes.front()?;
+        self.vigil.until_ns(begun_ns, self.in_flight.iter().map(|b| b.count).sum())
     }
 
     /// When to step again. While old versions are at their bound, soon: nobody tells the core that a reader has moved.

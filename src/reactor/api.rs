@@ -24,6 +24,13 @@ pub enum Turn {
         /// When to step again at the latest, whatever happens.
         deadline_ns: Option<u64>,
     },
+    /// As [`Turn::Idle`], but something is about to complete that is worth staying awake for.
+    Soon {
+        /// Until when to poll ([`Io::now_ns`]'s clock); then it may sleep.
+        poll_until_ns: u64,
+        /// When to step again at the latest, whatever happens.
+        deadline_ns: Option<u64>,
+    },
     /// Nothing to do until several things have arrived, or until soon: answers have just left, and what they call
     /// forth is worth more together. Sleeping through the first arrivals saves a wake-up each.
     Gather {

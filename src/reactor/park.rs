@@ -194,8 +194,11 @@ async fn live<R: Resident<File = LogFile>>(
             idle.let_executor_run().await?;
             continue;
         }
-        let deadline_ns = match turn {
-            Turn::Idle { deadline_ns } if !reactor.driver.has_pending() => deadline_ns,
+        let (deadline_ns, soon_ns) = match turn {
+            Turn::Idle { deadline_ns } if !reactor.driver.has_pending() => (deadline_ns, 0),
+            Turn::Soon { poll_until_ns, deadline_ns } if !reactor.driver.has_pending() => {
+                (deadline_ns, poll_until_ns.saturating_sub(now_ns))
+            }
             Turn::Gather { until_ns, arrivals } if !reactor.driver.has_pending() => {
                 reactor.gather_arrivals(until_ns, arrivals, cfg.busy_poll_us > 0)?;
                 quiet = false;
@@ -209,7 +212,8 @@ async fn live<R: Resident<File = LogFile>>(
         let deadline_ns = [deadline_ns, reactor.driver.deadline_ns(), give_up_ns];
         let deadline_ns = deadline_ns.into_iter().flatten().min();
         quiet &= reactor.driver.ring.queued() == 0;
-        if let Rest::Park = reactor.rest(deadline_ns, cfg.busy_poll_us, wait_ns, quiet)? {
+        let poll_ns = soon_ns.max(u64::from(cfg.busy_poll_us) * 1000);
+        if let Rest::Park = reactor.rest(deadline_ns, poll_ns, wait_ns, quiet)? {
             reactor.publish_counts();
             let parked_ns = monotonic_ns();
             quiet = idle.park(&mut reactor, deadline_ns).await?;
@@ -236,18 +240,18 @@ impl<R: Resident<File = LogFile>> Reactor<R> {
         Ok(())
     }
 
-    /// Submits what is queued and looks for work: by polling if told to, then by a short wait.
+    /// Submits what is queued and looks for work: by polling for `poll_ns`, then by a short wait.
     /// `wait_ns_max`: how long that wait may be. `quiet`: it has looked long enough already, and nothing has happened since.
     fn rest(
         &mut self,
         deadline_ns: Option<u64>,
-        busy_poll_us: u32,
+        poll_ns: u64,
         wait_ns_max: u64,
         quiet: bool,
     ) -> io::Result<Rest> {
-        if !quiet && (busy_poll_us > 0 || self.driver.ring.queued() > SUBMIT_AND_WAIT_MAX) {
+        if !quiet && (poll_ns > 0 || self.driver.ring.queued() > SUBMIT_AND_WAIT_MAX) {
             self.enter()?;
-            if self.poll(deadline_ns, u64::from(busy_poll_us) * 1000) {
+            if self.poll(deadline_ns, poll_ns) {
                 if self.driver.ring.has_deferred() {
                     self.enter()?;
                 }

@@ -196,7 +196,9 @@ impl FakeIo {
                         || !conn.paused && !conn.kept.is_empty())
             });
             match turn {
-                Turn::Idle { deadline_ns } if !pending => return deadline_ns,
+                Turn::Idle { deadline_ns } | Turn::Soon { deadline_ns, .. } if !pending => {
+                    return deadline_ns;
+                }
                 Turn::Gather { until_ns, .. } if !pending => return Some(until_ns),
                 _ => {}
             }

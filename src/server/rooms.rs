@@ -62,6 +62,7 @@ pub(super) fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConf
         retained_bytes_max: config.retained_bytes_max as usize,
         log_write_limit_ns: LOG_WRITE_LIMIT_NS,
         log_write_warning_ns: config.fsync_warning_threshold_ms * 1_000_000,
+        log_write_poll_ns: u64::from(config.log_write_poll_us) * 1000,
     })
 }
 

@@ -66,7 +66,19 @@ pub const OWN: &[Key] = &[
         "ringkeeper.busyPollUs",
         "0",
         Kind::Int { min: 0, max: 1_000_000, unit: "µs", set: |c, v| c.busy_poll_us = v as u32 },
-        "How long a thread that has work in flight polls before it sleeps; 0 sleeps at once.",
+        "How long a thread polls before it sleeps, whatever it waits for; 0 sleeps at once.",
+    ),
+    Key::honoured(
+        "ringkeeper.logWritePollUs",
+        "300",
+        Kind::Int {
+            min: 0,
+            max: 1_000_000,
+            unit: "µs",
+            set: |c, v| c.log_write_poll_us = v as u32,
+        },
+        "How long the core's thread stays awake for a log write of at most four transactions, while the disk is usually \
+         quicker than that: a client that writes alone has its answer sooner. 0 sleeps at once.",
     ),
     Key::honoured(
         "ringkeeper.outputPauseBytes",

@@ -193,6 +193,7 @@ fn core_config(plan: &Plan) -> CoreConfig {
         retained_bytes_max: 1 << 20,
         log_write_limit_ns: 30_000_000_000,
         log_write_warning_ns: u64::MAX,
+        log_write_poll_ns: 300_000,
     }
 }
 

@@ -362,7 +362,7 @@ impl World {
                 t.gathers = Some(arrivals);
                 until_ns.div_ceil(1000)
             }
-            Turn::Idle { deadline_ns } => {
+            Turn::Idle { deadline_ns } | Turn::Soon { deadline_ns, .. } => {
                 if !t.waker.bell().try_sleep() {
                     soon
                 } else if !t.worker.before_park() {
