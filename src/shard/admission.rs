@@ -138,6 +138,25 @@ pub struct AdmissionConfig {
     pub large_bytes_max: u64,
 }
 
+impl AdmissionConfig {
+    /// Lets everybody in.
+    pub const OPEN: AdmissionConfig = AdmissionConfig {
+        connections_max: 0,
+        per_address_max: 0,
+        throttle: ThrottleSettings {
+            max_tokens: 0,
+            fill_time_ms: 1,
+            fill_count: 1,
+            freeze_time_ms: -1,
+            drop_increase: 0.0,
+            drop_decrease: 0.0,
+            decrease_ratio: 0.0,
+            weights: None,
+        },
+        large_bytes_max: u64::MAX,
+    };
+}
+
 /// Why a connection is not let in, with the limit that it met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooMany {
@@ -311,18 +330,14 @@ mod tests {
         assert!((2800..3200).contains(&below), "{below}");
     }
 
-    const OPEN: AdmissionConfig = AdmissionConfig {
-        connections_max: 0,
-        per_address_max: 0,
-        throttle: PLAIN,
-        large_bytes_max: 100,
-    };
+    const NARROW: AdmissionConfig =
+        AdmissionConfig { throttle: PLAIN, large_bytes_max: 100, ..AdmissionConfig::OPEN };
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
     #[test]
     fn connections_have_a_limit_in_all_and_one_an_address() {
-        let config = AdmissionConfig { connections_max: 3, per_address_max: 2, ..OPEN };
+        let config = AdmissionConfig { connections_max: 3, per_address_max: 2, ..NARROW };
         let door = Admission::new(config, 0, 1);
         assert_eq!([door.open(HERE), door.open(HERE)], [Ok(()); 2]);
         for _ in 0..9 {
@@ -332,13 +347,13 @@ mod tests {
         assert_eq!(door.open(THERE), Err(TooMany::InAll(3)));
         door.close(HERE);
         assert_eq!([door.open(THERE), door.open(HERE)], [Ok(()), Err(TooMany::InAll(3))]);
-        let open = Admission::new(OPEN, 0, 1);
+        let open = Admission::new(NARROW, 0, 1);
         assert!((0..100).all(|_| open.open(HERE).is_ok()));
     }
 
     #[test]
     fn large_requests_share_their_room() {
-        let door = Admission::new(OPEN, 0, 1);
+        let door = Admission::new(NARROW, 0, 1);
         assert!(door.has_room_for(100) && !door.has_room_for(101));
         assert!(door.begin_large(60) && !door.has_room_for(60) && !door.begin_large(60));
         door.end_large(60);
@@ -348,12 +363,12 @@ mod tests {
 
     #[test]
     fn sessions_pass_the_throttle_if_there_is_one() {
-        let door = Admission::new(OPEN, 0, 1);
+        let door = Admission::new(NARROW, 0, 1);
         let admitted: Vec<_> = (0..5).map(|_| door.session(false, 0)).collect();
         assert_eq!(admitted, [Some(1), Some(2), Some(3), None, None]);
         assert_eq!(door.drop_probability(), 0.0);
         let throttle = ThrottleSettings { max_tokens: 0, ..PLAIN };
-        let door = Admission::new(AdmissionConfig { throttle, ..OPEN }, 0, 1);
+        let door = Admission::new(AdmissionConfig { throttle, ..NARROW }, 0, 1);
         assert!((0..100).all(|_| door.session(true, 0) == Some(0)));
     }
 }

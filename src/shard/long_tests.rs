@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::admission::{AdmissionConfig, ThrottleSettings};
+use super::admission::AdmissionConfig;
 use super::long::LONG_ITEMS;
 use super::*;
 use crate::admin::Desk;
@@ -25,22 +25,6 @@ mod waits;
 
 const CHILDREN: usize = 60_000;
 const SESSION: i64 = 0x77;
-
-const OPEN: AdmissionConfig = AdmissionConfig {
-    connections_max: 0,
-    per_address_max: 0,
-    throttle: ThrottleSettings {
-        max_tokens: 0,
-        fill_time_ms: 1,
-        fill_count: 1,
-        freeze_time_ms: -1,
-        drop_increase: 0.0,
-        drop_decrease: 0.0,
-        decrease_ratio: 0.0,
-        weights: None,
-    },
-    large_bytes_max: 0,
-};
 
 /// A reactor's resident that is nothing but a shard.
 struct Alone(Shard);
@@ -152,7 +136,7 @@ impl World {
         let links = ShardLinks {
             identities: Arc::new(IdentityTable::new(100)),
             heard: Arc::new(HeardSlots::new(100)),
-            admission: Arc::new(Admission::new(OPEN, 0, 0)),
+            admission: Arc::new(Admission::new(AdmissionConfig::OPEN, 0, 0)),
             core_waker: None,
             shown: crate::shard::load::Shown::new(1),
             watch_count: Arc::default(),

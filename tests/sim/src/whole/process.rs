@@ -20,7 +20,7 @@ use ringkeeper::server::Worker;
 use ringkeeper::session::{
     RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry, TimeoutBounds,
 };
-use ringkeeper::shard::admission::{Admission, AdmissionConfig, ThrottleSettings};
+use ringkeeper::shard::admission::{Admission, AdmissionConfig};
 use ringkeeper::shard::budget::Budget;
 use ringkeeper::shard::load::Shown;
 use ringkeeper::shard::{Shard, ShardLimits, ShardLinks, ShardParts};
@@ -154,26 +154,6 @@ fn limits(plan: &Plan) -> ShardLimits {
     }
 }
 
-fn admission(plan: &Plan) -> Admission {
-    let throttle = ThrottleSettings {
-        max_tokens: 0,
-        fill_time_ms: 1,
-        fill_count: 1,
-        freeze_time_ms: -1,
-        drop_increase: 0.0,
-        drop_decrease: 0.0,
-        decrease_ratio: 0.0,
-        weights: None,
-    };
-    let config = AdmissionConfig {
-        connections_max: 0,
-        per_address_max: 0,
-        throttle,
-        large_bytes_max: u64::MAX,
-    };
-    Admission::new(config, 0, plan.seed)
-}
-
 fn core_config(plan: &Plan) -> CoreConfig {
     CoreConfig {
         prepare: PrepareConfig {
@@ -207,7 +187,10 @@ fn assemble(plan: &Plan, recovered: Recovered, now_ms: u64) -> Result<Server, St
     }
     let (heard, shown) = (registry.heard(), Shown::new(plan.shards));
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
-    let (admission, auth) = (Arc::new(admission(plan)), Arc::new(AuthConfig::default()));
+    let (admission, auth) = (
+        Arc::new(Admission::new(AdmissionConfig::OPEN, 0, plan.seed)),
+        Arc::new(AuthConfig::default()),
+    );
     let (output, input) = (Budget::new(16 << 20, plan.shards), Budget::new(16 << 20, plan.shards));
     let (commits, rings) = lanes::commit_ring(plan.shards, plan.slots);
     let desk = Desk::new();
