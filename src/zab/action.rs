@@ -15,7 +15,8 @@ use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid};
 /// - all that goes to one connection leaves in the order given, the streams of [`Action::StreamLog`] and
 ///   [`Action::SendSnapshot`] included;
 /// - the log's actions (append, truncate, stage, take over, drop, sync) happen in the order given;
-/// - memory's actions (undo, replay, commit, and the applying of what is appended) happen in the order given.
+/// - memory's actions (undo, replay, commit, and the applying of what is appended) happen in the order given, and before
+///   a [`Action::Role`] that comes after them: who serves makes transactions of memory, and shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     // ---- the election port
@@ -145,7 +146,8 @@ pub enum Action {
         generation: Generation,
     },
     /// What is staged is not wanted: the old state, which is still in force, is again the one that actions concern, with
-    /// its memory at `committed`.
+    /// its memory at `committed`. It may come while the snapshot is still being read or written: that is broken off, and
+    /// the actions behind it do not wait for the disk. What is answered about it then is ignored.
     DropStaged {
         /// Memory's zxid.
         committed: Zxid,

@@ -107,7 +107,7 @@ impl Process {
         }
     }
 
-    fn take_role(&mut self, ctx: &mut Context, machine: &mut Machine, role: Role) {
+    pub(super) fn take_role(&mut self, ctx: &mut Context, machine: &mut Machine, role: Role) {
         let served = self.serves();
         let was = std::mem::replace(&mut self.role, role);
         if !self.leads() {
@@ -117,6 +117,12 @@ impl Process {
             ctx.moment(machine.sid, self.leader(), Moment::Begins(deed));
         }
         self.witness_role(ctx, machine, was);
+        if self.serves() && !self.log_queue.is_empty() {
+            // It would make transactions of, and show, a memory that lacks some.
+            let waits = self.log_queue.len();
+            let what = format!("it serves while {waits} actions of the log and of memory wait");
+            return self.wrong(ctx, machine, what);
+        }
         match role {
             Role::Looking => ctx.report.looking += u64::from(was != Role::Looking),
             Role::Leading { epoch, serving: true } => {

@@ -157,8 +157,11 @@ impl Process {
                 self.zab.handle_taken_over(generation);
             }
             Answer::Staged { conn, ok } => {
-                self.log_busy = false;
-                self.staging = None;
+                // One that was broken off has said so too late; the log may be busy with another by now.
+                if self.staging.is_some_and(|s| s.begun && s.conn.0 == conn) {
+                    self.log_busy = false;
+                    self.staging = None;
+                }
                 self.tell(ctx, Told::Staged(ConnId(conn)));
                 match ok {
                     true => self.zab.handle_snapshot_staged(ConnId(conn)),

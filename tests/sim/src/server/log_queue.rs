@@ -16,10 +16,9 @@ impl Process {
     pub(super) fn pump(&mut self, ctx: &mut Context, machine: &mut Machine) {
         while self.death.is_none() && ctx.violation.is_none() {
             let Some(next) = self.log_queue.front() else { return };
-            // A snapshot that was to be read is not wanted any more.
-            let cancels =
-                matches!(next, Action::DropStaged { .. }) && self.staging.is_some_and(|s| !s.begun);
-            if cancels {
+            // A snapshot that is to be read or written is not wanted any more: nothing waits for that. The next role
+            // works on the memory in force, and may begin before the disk is done.
+            if matches!(next, Action::DropStaged { .. }) && self.staging.is_some() {
                 self.staging = None;
                 self.log_busy = false;
             }
@@ -260,5 +259,92 @@ impl Process {
                 ctx.fail(Violation { rule: Rule::OnlyCommitted, detail });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringkeeper::zab::{ConnId, Mistakes, Role};
+
+    use super::*;
+    use crate::check::Checker;
+    use crate::disk::Disk;
+    use crate::network::Network;
+    use crate::plan::Plan;
+    use crate::random::Random;
+    use crate::report::Report;
+    use crate::store::snapshot;
+    use crate::time::Queue;
+
+    fn a_server() -> (Context, Machine, Process) {
+        let plan = Arc::new(Plan::of(0));
+        let random = |what| Random::new(0, what, 0);
+        let tree = ringkeeper::tree::new(snapshot::tree_config());
+        let mut ctx = Context {
+            queue: Queue::new(),
+            network: Network::new(plan.network.clone(), random("network")),
+            checker: Checker::new((0, tree.digest()), &plan.config, plan.first_counter),
+            report: Report::default(),
+            violation: None,
+            trace: false,
+            mistakes: Mistakes::default(),
+            aims: Vec::new(),
+            client_random: random("clients"),
+            client_at: Vec::new(),
+            plan: plan.clone(),
+        };
+        let mut machine = Machine {
+            sid: plan.servers[0],
+            disk: Disk::new(),
+            clocks: Default::default(),
+            disk_times: 1,
+            fail_write: false,
+            cut_off: Default::default(),
+            disk_random: random("disk"),
+            random: random("driver"),
+            pieces: random("pieces"),
+        };
+        let process = Process::start(&mut ctx, &mut machine, 1).expect("an empty disk will do");
+        (ctx, machine, process)
+    }
+
+    impl Process {
+        fn given(&mut self, ctx: &mut Context, machine: &mut Machine, action: Action) {
+            self.log_queue.push_back(action);
+            self.pump(ctx, machine);
+        }
+    }
+
+    /// A leader elected meanwhile would make transactions of a memory whose replay waits for the disk.
+    #[test]
+    fn a_snapshot_that_is_broken_off_holds_up_nothing() {
+        let (mut ctx, mut machine, mut process) = a_server();
+        let (old, new, zxid) = (ConnId(7), ConnId(8), 0);
+        process.given(&mut ctx, &mut machine, Action::StageSnapshot { conn: old, zxid });
+        let staging = process.staging.expect("a snapshot is to be read");
+        let bytes = snapshot::encode(&process.in_force.store.tree, zxid).into();
+        process.stage(&mut ctx, &mut machine, staging, &bytes);
+        process.given(&mut ctx, &mut machine, Action::DropStaged { committed: zxid });
+        process.given(&mut ctx, &mut machine, Action::Replay { through: zxid });
+        assert!(process.log_queue.is_empty(), "waits for a snapshot that is not wanted");
+        assert!(process.staged.is_none());
+
+        // The disk's answer comes when the next one is awaited already.
+        process.given(&mut ctx, &mut machine, Action::StageSnapshot { conn: new, zxid });
+        let late = Answer::Staged { conn: old.0, ok: true };
+        process.answered(&mut ctx, &mut machine, late);
+        assert!(process.log_busy && process.staging.is_some_and(|s| s.conn == new));
+        assert_eq!(ctx.violation, None);
+    }
+
+    #[test]
+    fn who_serves_while_memory_waits_is_found_out() {
+        let (mut ctx, mut machine, mut process) = a_server();
+        process.log_busy = true;
+        process.given(&mut ctx, &mut machine, Action::Replay { through: 0 });
+        let role = |serving| Role::Learning { leader: 2, epoch: 1, observer: false, serving };
+        process.role = role(false);
+        process.take_role(&mut ctx, &mut machine, role(true));
+        assert_eq!(ctx.violation.map(|v| v.rule), Some(Rule::Driver));
     }
 }
