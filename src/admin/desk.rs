@@ -239,7 +239,7 @@ impl Clerk {
         let needs = q.word.needs();
         let reading = self.facts.metrics.read();
         let mut view = ServerView {
-            version: words::FULL_VERSION.to_string(),
+            version: words::full_version(),
             serving: true,
             read_only: false,
             mode: self.facts.mode,
@@ -255,7 +255,7 @@ impl Clerk {
         };
         if needs.monitor {
             let facts = MonitorFacts {
-                version: words::FULL_VERSION.to_string(),
+                version: words::full_version(),
                 mode: self.facts.mode,
                 open_fds: metrics::open_file_descriptors(),
                 max_fds: metrics::open_file_descriptors_max(),

@@ -24,8 +24,18 @@ pub use word::{Effect, Needs, WhiteList, Word};
 
 /// The version that clients and scripts see: that of the ZooKeeper whose protocol and words we
 /// speak, then our own, in the shape of ZooKeeper's (`version-revision, built on date`).
-pub const FULL_VERSION: &str =
-    concat!("3.9.5-ringkeeper-", env!("CARGO_PKG_VERSION"), ", built on unknown");
+/// The date is that of the source, as `build.rs` finds it; where there is none, nothing is said of it.
+pub fn full_version() -> String {
+    full_version_of(option_env!("RINGKEEPER_BUILT_S"))
+}
+
+fn full_version_of(built_s: Option<&str>) -> String {
+    let version = concat!("3.9.5-ringkeeper-", env!("CARGO_PKG_VERSION"));
+    match built_s.and_then(|text| text.parse().ok()) {
+        Some(built_s) => format!("{version}, built on {}", java::minute(built_s)),
+        None => version.to_owned(),
+    }
+}
 
 #[cfg(test)]
 mod tests;

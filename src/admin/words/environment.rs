@@ -17,7 +17,7 @@ pub fn environment() -> Vec<(&'static str, String)> {
     let megabytes = |name| meminfo_mb(&memory, name).map_or_else(na, |mb| format!("{mb}MB"));
     let directory = std::env::current_dir().map_or_else(|_| na(), |d| d.display().to_string());
     vec![
-        ("zookeeper.version", super::FULL_VERSION.to_owned()),
+        ("zookeeper.version", super::full_version()),
         ("host.name", kernel("hostname")),
         ("java.version", na()),
         ("java.vendor", na()),

@@ -56,6 +56,13 @@ pub fn date(ms: i64) -> String {
     )
 }
 
+/// Date and minute of a time in seconds, in UTC: `2026-11-23 14:36 UTC`, as ZooKeeper's build writes it.
+pub fn minute(seconds: i64) -> String {
+    let (year, month, day) = civil(seconds.div_euclid(86_400));
+    let second = seconds.rem_euclid(86_400);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
+}
+
 /// Year, month (1–12) and day of a day since 1970. Years begin in March here, so that the leap
 /// day is the last of its year; 400 years are one cycle of 146,097 days.
 fn civil(days: i64) -> (i64, i64, i64) {

@@ -7,7 +7,7 @@ use crate::metrics::{Counter, Distribution, Gauge, Reading, Summary};
 /// What `mntr` shows besides the metrics.
 #[derive(Debug, Clone, Default)]
 pub struct MonitorFacts {
-    /// See [`super::FULL_VERSION`].
+    /// See [`super::full_version`].
     pub version: String,
     /// `standalone`, `leader`, …
     pub mode: &'static str,

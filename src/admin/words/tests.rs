@@ -106,6 +106,15 @@ fn srvr_and_stat() {
 }
 
 #[test]
+fn the_version_says_of_when_the_source_is_if_that_is_known() {
+    let version = concat!("3.9.5-ringkeeper-", env!("CARGO_PKG_VERSION"));
+    let built = full_version_of(Some("1795444570"));
+    assert_eq!(built, format!("{version}, built on 2026-11-23 14:36 UTC"));
+    assert_eq!(full_version_of(None), version);
+    assert!(!full_version().contains("unknown"));
+}
+
+#[test]
 fn cons_shows_sessions_and_leaves_out_what_there_is_not() {
     assert_eq!(
         text(Word::Cons),
@@ -260,7 +269,7 @@ fn mntr_lists_every_metric_once_under_zookeepers_names() {
     writer.record(Summary::BatchSize, 5);
     writer.record(Summary::ResponseSize, 84);
     let facts = MonitorFacts {
-        version: FULL_VERSION.to_owned(),
+        version: full_version(),
         mode: "standalone",
         open_fds: Some(80),
         max_fds: Some(20_000),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 /// The server as the words see it. A shard fills in what [`super::Word::needs`] names.
 #[derive(Debug, Clone, Default)]
 pub struct ServerView {
-    /// See [`super::FULL_VERSION`].
+    /// See [`super::full_version`].
     pub version: String,
     /// Whether the server serves clients.
     pub serving: bool,
