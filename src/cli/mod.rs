@@ -71,4 +71,21 @@ mod tests {
         assert!(command("--client-port 7 server").is_err());
         assert!(command("--no-such-flag").is_err());
     }
+
+    #[test]
+    fn a_flag_that_is_misspelt_is_named() {
+        use clap::CommandFactory;
+        let flags = Cli::command();
+        let long = flags.get_arguments().filter_map(clap::Arg::get_long);
+        for flag in long.filter(|flag| flag.len() > 4) {
+            // A letter less, and two changed with each other.
+            let at = flag.len() / 2;
+            let (front, back) = flag.split_at(at);
+            for slip in [format!("{}{back}", &front[..at - 1]), format!("{}x{}", front, &back[1..])]
+            {
+                let said = command(&format!("--{slip}")).unwrap_err().to_string();
+                assert!(said.contains(&format!("'--{flag}")), "--{slip}, for --{flag}: {said}");
+            }
+        }
+    }
 }

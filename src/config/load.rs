@@ -1,6 +1,7 @@
 //! From file and flags to a [`Config`]: looks up each key, applies it, gathers every problem
 //! and warning, then judges what only several keys together show.
 
+use super::alike;
 use super::error::{ConfigError, Place, Problem, Warning};
 use super::properties;
 use super::settings::Config;
@@ -269,8 +270,8 @@ fn refused(place: Place, name: &str, value: &str, reason: &str) -> Problem {
 }
 
 fn unknown(name: &str) -> String {
-    let alike = table::keys().find(|key| key.name.eq_ignore_ascii_case(name));
-    let hint = alike.map(|key| format!(" (did you mean {}?)", key.name)).unwrap_or_default();
+    let alike = alike::nearest(name);
+    let hint = alike.map(|known| format!(" (did you mean {known}?)")).unwrap_or_default();
     let property = name.strip_prefix("zookeeper.").unwrap_or(name);
     format!(
         "{name} is not known{hint}; like ZooKeeper, the server takes it for the system property \

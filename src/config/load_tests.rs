@@ -313,6 +313,11 @@ fn one_warning_a_key() {
             "zoo.cfg:3: foo.bar was set in line 1 already; the last one counts",
         ]
     );
+    let loaded = parse(None, &[flag("-D snapCuont", "snapCuont", "9")]).unwrap();
+    let warning = loaded.warnings[0].to_string();
+    assert!(warning.starts_with(
+        "command line, -D snapCuont: snapCuont is not known (did you mean snapCount?)"
+    ));
     assert_eq!(warnings("tickTime=2000\ntickTime=3000").len(), 1);
     for (text, raised) in [
         ("snapCount=1", "zoo.cfg:1: snapCount is raised to 2"),

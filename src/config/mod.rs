@@ -4,6 +4,7 @@
 //! `docs/configuration.md` are made. It reads files once, at the start; it never holds global
 //! state, and no other room reads a property by name: they are handed the values they need.
 
+mod alike;
 pub mod document;
 pub mod error;
 pub mod keys;
