@@ -18,8 +18,10 @@ from the command line.
   leading `zookeeper.` of its system property.
 - A value that is not of the accepted form stops the start with an error that names file, line,
   key and the accepted form.
-- A key that makes no sense here, or not yet, is accepted with one warning that says why. So is an
-  unknown key: ZooKeeper takes such keys for system properties.
+- A key that makes no sense here, or not yet, is accepted with one warning that says why; without
+  one if it is in ZooKeeper's own sample file, or switches off (`false`) what is not there yet.
+- An unknown key is accepted with one warning, which names a known one that it is a few letters off:
+  ZooKeeper takes such keys for system properties.
 - A key that would leave the server more open than the file asks for stops the start.
 - Whole numbers may be written in hexadecimal, with `0x`.
 ";
@@ -69,6 +71,7 @@ fn others(page: &mut String, keys: &[Key]) {
         let fate = match key.fate {
             Fate::Honoured => continue,
             Fate::Ignored(reason) => format!("ignored: {reason}"),
+            Fate::Moot(reason) => format!("of no use here, and no warning: {reason}"),
             Fate::Later(what) => format!("not available yet: {what}"),
             Fate::Refused { unless: [], reason } => format!("refused: {reason}"),
             Fate::Refused { unless, reason } => {

@@ -115,10 +115,10 @@ impl Loader {
             Fate::Ignored(reason) if first => {
                 self.warn(&place, format!("{name} is ignored: {reason}"));
             }
-            Fate::Later(what) if first => {
+            Fate::Later(what) if first && !value.eq_ignore_ascii_case("false") => {
                 self.warn(&place, format!("{name} is ignored: not available yet ({what})"));
             }
-            Fate::Ignored(_) | Fate::Later(_) => {}
+            Fate::Ignored(_) | Fate::Moot(_) | Fate::Later(_) => {}
             Fate::Refused { unless, reason } => {
                 if !unless.contains(&value.to_ascii_lowercase().as_str()) {
                     self.problems.push(refused(place, name, value, reason));

@@ -46,7 +46,9 @@ pub enum Fate {
     Honoured,
     /// Accepted with one warning: the key makes no sense here, for this reason.
     Ignored(&'static str),
-    /// Accepted with one warning: this will come with the named part.
+    /// Accepted in silence, for this reason: ZooKeeper's sample file has the key, and with it nearly every file.
+    Moot(&'static str),
+    /// Accepted with one warning: this will come with the named part. `false` asks for nothing and passes in silence.
     Later(&'static str),
     /// An error unless the value is one of these, for the key guards something that would
     /// otherwise stand open.
@@ -145,6 +147,11 @@ impl Key {
     /// A key that makes no sense here.
     pub const fn ignored(name: &'static str, doc: &'static str, why: &'static str) -> Key {
         Key { name, aliases: &[], default: "", doc, kind: Kind::Unread, fate: Fate::Ignored(why) }
+    }
+
+    /// A key of ZooKeeper's sample file that makes no sense here.
+    pub const fn moot(name: &'static str, doc: &'static str, why: &'static str) -> Key {
+        Key { name, aliases: &[], default: "", doc, kind: Kind::Unread, fate: Fate::Moot(why) }
     }
 
     /// A key whose part of the server does not exist yet.
@@ -284,9 +291,10 @@ mod tests {
         for key in keys() {
             let reason = match key.fate {
                 Fate::Honoured => "",
-                Fate::Ignored(reason) | Fate::Later(reason) | Fate::Refused { reason, .. } => {
-                    reason
-                }
+                Fate::Ignored(reason)
+                | Fate::Moot(reason)
+                | Fate::Later(reason)
+                | Fate::Refused { reason, .. } => reason,
             };
             assert!(key.doc.ends_with('.'), "{}: {}", key.name, key.doc);
             assert!(
