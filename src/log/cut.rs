@@ -4,9 +4,10 @@ use crate::log::Zxid;
 use crate::log::body::StartReason;
 use crate::log::disk::LogDir;
 use crate::log::error::LogError;
+use crate::log::flights::Flight;
 use crate::log::recover::Walk;
 use crate::log::segment;
-use crate::log::writer::{Flight, Writer};
+use crate::log::writer::Writer;
 
 impl<D: LogDir> Writer<D> {
     /// Cuts everything behind `zxid` away (a learner that logged what its new leader has not):
@@ -38,8 +39,8 @@ impl<D: LogDir> Writer<D> {
         self.incarnation += 1;
         self.next_sequence = end.next_sequence;
         self.last_crc = end.crc;
-        self.durable_sequence = end.next_sequence - 1;
-        self.durable_zxid = end.last_zxid;
+        self.flights.sequence = end.next_sequence - 1;
+        self.flights.zxid = end.last_zxid;
         let dead = self.segments.iter().map(|(index, _)| *index);
         let dead: Vec<u64> = dead.filter(|index| !live.contains(index)).collect();
         self.segments.retain(|(index, _)| live.contains(index));
@@ -80,7 +81,7 @@ impl<D: LogDir> Writer<D> {
         {
             // The one to go must be written, and the one that is the first then must have its
             // start frame: without one there is no log.
-            let needed = |f: &Flight| f.name_of == front || (f.name_of == second && f.offset == 0);
+            let needed = |f: &Flight| f.segment == front || (f.segment == second && f.offset == 0);
             if next > zxid || self.flights.iter().any(needed) {
                 break;
             }

@@ -17,6 +17,7 @@ mod body;
 mod cut;
 mod disk;
 mod error;
+mod flights;
 pub mod frame;
 #[allow(warnings, clippy::all, missing_docs, unsafe_op_in_unsafe_fn)]
 #[rustfmt::skip]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::log::body::{BatchBuilder, Start, StartReason};
 use crate::log::disk::{LogDir, RealDir, SegmentFile, zeroed};
 use crate::log::error::{Fatal, LogError};
+use crate::log::flights::{Flight, Flights};
 use crate::log::frame::{self, HEADER, Header, Kind, SECTOR};
 use crate::log::open::Opening;
 use crate::log::recover::LogTail;
@@ -93,15 +94,6 @@ pub enum Seal<F> {
     Write(Write<F>),
 }
 
-/// A frame between its making and its durability.
-pub(super) struct Flight {
-    pub name_of: u64,
-    pub offset: u64,
-    bytes: usize,
-    last_zxid: Zxid,
-    done: bool,
-}
-
 /// The segment that is being written.
 pub(super) struct Current<F> {
     pub index: u64,
@@ -132,15 +124,10 @@ pub struct Writer<D: LogDir = RealDir> {
     pub(super) next_sequence: u64,
     pub(super) last_crc: u32,
     pub(super) last_zxid: Zxid,
-    /// Frames in flight, oldest first; the oldest has sequence `durable_sequence + 1`.
-    pub(super) flights: VecDeque<Flight>,
-    pub(super) durable_sequence: u64,
-    pub(super) durable_zxid: Zxid,
+    pub(super) flights: Flights,
     /// The last frame is a batch, and no later frame covers it.
     pub(super) unsealed: bool,
     pub(super) idle_since_ns: Option<u64>,
-    /// The oldest frame in flight and when it was first seen to be.
-    pub(super) oldest: Option<(u64, u64)>,
     pub(super) pool: Vec<AlignedBuf>,
     pub(super) failed: bool,
 }
@@ -171,12 +158,9 @@ impl<D: LogDir> Writer<D> {
             next_sequence: from.next_sequence,
             last_crc: from.last_crc,
             last_zxid: from.last_zxid,
-            flights: VecDeque::new(),
-            durable_sequence: from.next_sequence - 1,
-            durable_zxid: from.last_zxid,
+            flights: Flights::none(from.next_sequence - 1, from.last_zxid),
             unsealed: false,
             idle_since_ns: None,
-            oldest: None,
             pool: Vec::new(),
             failed: false,
         }
@@ -207,7 +191,7 @@ impl<D: LogDir> Writer<D> {
             return Err(LogError::OutOfOrder { zxid, last_zxid });
         }
         let plan = self.plan(txns)?;
-        let durable_through = durable_through.min(self.durable_zxid);
+        let durable_through = durable_through.min(self.flights.zxid);
         let mut writes = Vec::with_capacity(plan.len() + 1);
         for (range, bytes) in plan {
             if self.current.offset + bytes as u64 > self.current.bytes {
@@ -313,7 +297,7 @@ impl<D: LogDir> Writer<D> {
         let start = Start { log_id: self.log_id, segment, reason, continues_zxid: continues };
         let mut buf = self.buffer(SECTOR);
         let body_bytes = start.build(&mut buf);
-        let durable_through = self.durable_zxid;
+        let durable_through = self.flights.zxid;
         let made = Made {
             kind: Kind::Start,
             body_bytes,
@@ -337,7 +321,7 @@ impl<D: LogDir> Writer<D> {
                 frame_bytes: bytes as u32,
                 body_bytes: made.body_bytes as u32,
                 kind: made.kind,
-                durable_sequence: self.durable_sequence,
+                durable_sequence: self.flights.sequence,
                 durable_through: made.durable_through,
                 committed: made.committed,
                 last_zxid: made.last_zxid,
@@ -346,13 +330,7 @@ impl<D: LogDir> Writer<D> {
         self.next_sequence += 1;
         self.current.offset += bytes as u64;
         self.last_zxid = made.last_zxid;
-        self.flights.push_back(Flight {
-            name_of: self.current.index,
-            offset,
-            bytes,
-            last_zxid: made.last_zxid,
-            done: false,
-        });
+        self.flights.begin(Flight::new(self.current.index, offset, bytes, made.last_zxid));
         Write { file: self.current.file.clone(), offset, buf, token: sequence }
     }
 
@@ -366,42 +344,14 @@ impl<D: LogDir> Writer<D> {
         result: io::Result<usize>,
         buf: AlignedBuf,
     ) -> Result<Durable, Fatal> {
-        let place = token.checked_sub(self.durable_sequence + 1);
-        let flight = place.and_then(|p| self.flights.get_mut(usize::try_from(p).ok()?));
-        let Some(flight) = flight.filter(|f| !f.done) else {
+        if let Err(fatal) = self.flights.end(token, result, buf.len()) {
             self.failed = true;
-            return Err(Fatal {
-                sequence: token,
-                name: "no segment".into(),
-                offset: 0,
-                bytes: buf.len(),
-                reason: "no such write is in flight".into(),
-            });
-        };
-        let reason = match result {
-            Ok(written) if written == flight.bytes => None,
-            Ok(written) => Some(format!("only {written} bytes were written")),
-            Err(err) => Some(err.to_string()),
-        };
-        if let Some(reason) = reason {
-            self.failed = true;
-            return Err(Fatal {
-                sequence: token,
-                name: segment::name(flight.name_of),
-                offset: flight.offset,
-                bytes: flight.bytes,
-                reason,
-            });
-        }
-        flight.done = true;
-        while let Some(flight) = self.flights.pop_front_if(|f| f.done) {
-            self.durable_sequence += 1;
-            self.durable_zxid = flight.last_zxid;
+            return Err(fatal);
         }
         if self.pool.len() < POOL_BUFFERS && buf.capacity() <= POOL_BYTES {
             self.pool.push(buf);
         }
-        Ok(Durable { through: self.durable_zxid })
+        Ok(Durable { through: self.flights.zxid })
     }
 
     /// Seals a log that has been idle: a frame that says that the last batch is durable, so that
@@ -431,7 +381,7 @@ impl<D: LogDir> Writer<D> {
         }
         let mut buf = self.buffer(SECTOR);
         buf.fill(0);
-        let (last_zxid, durable_through) = (self.last_zxid, self.durable_zxid);
+        let (last_zxid, durable_through) = (self.last_zxid, self.flights.zxid);
         self.unsealed = false;
         let made = Made { kind: Kind::Seal, body_bytes: 0, last_zxid, durable_through, committed };
         Some(self.emit(buf, made))
@@ -466,18 +416,7 @@ impl<D: LogDir> Writer<D> {
     /// Is a write in flight for longer than `limit_ns`? Better gone than holding the clients on a
     /// hung disk. Exact to the time between two calls.
     pub fn is_overdue(&mut self, now_ns: u64, limit_ns: u64) -> bool {
-        if self.flights.is_empty() {
-            self.oldest = None;
-            return false;
-        }
-        let front = self.durable_sequence + 1;
-        match self.oldest {
-            Some((token, since_ns)) if token == front => now_ns.saturating_sub(since_ns) > limit_ns,
-            _ => {
-                self.oldest = Some((front, now_ns));
-                false
-            }
-        }
+        self.flights.is_overdue(now_ns, limit_ns)
     }
 
     fn buffer(&mut self, bytes: usize) -> AlignedBuf {
@@ -498,7 +437,7 @@ impl<D: LogDir> Writer<D> {
 
     /// The last transaction that is durable with all before it.
     pub fn durable_through(&self) -> Zxid {
-        self.durable_zxid
+        self.flights.zxid
     }
 
     /// Writes that were handed out and have not completed.
