@@ -169,3 +169,59 @@ fn what_the_machine_has_not_is_named() {
     let text = refusal(shell);
     assert!(text.contains("ulimit -l"), "{text}");
 }
+
+/// `--check`: whether it is content, and all that it says.
+fn checked(mut command: Command) -> (bool, String) {
+    let Output { status, stdout, stderr } =
+        command.arg("--check").output().expect("run ringkeeper");
+    let said = [stdout, stderr].concat();
+    (status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn check_finds_what_a_start_would_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("its address").port().to_string();
+    let free = free_port().to_string();
+    let check = |args: &[&str]| checked(ringkeeper(dir.path(), args));
+
+    let (good, said) = check(&["--client-port", &free]);
+    assert!(good && said.contains("a server can start with it here"), "{said}");
+    // Everything at once, a line each.
+    let data = ["--client-port", &taken, "--client-address", "127.0.0.1"];
+    let cores = ["-D", "ringkeeper.cores=1000", "-D", "ringkeeper.pin=yes"];
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").expect("a file");
+    let log = file.join("log");
+    let log = ["--data-log-dir", log.to_str().expect("a plain path")];
+    let (good, said) = check(&[&data[..], &cores[..], &log[..]].concat());
+    assert!(!good, "{said}");
+    for part in [
+        format!("cannot listen on 127.0.0.1:{taken}"),
+        "1000".into(),
+        format!("{} cannot be used (dataLogDir): not a directory", file.display()),
+    ] {
+        assert!(said.contains(&part), "{part:?} in {said}");
+    }
+    assert!(!dir.path().join("data").exists(), "a look changes nothing");
+
+    // Limits; a shell sets them for what it becomes.
+    for (limit, asked) in [("-n 60", "ulimit -n"), ("-l 64", "ulimit -l")] {
+        let mut shell = Command::new("sh");
+        let binary = env!("CARGO_BIN_EXE_ringkeeper");
+        shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), binary, "server"]);
+        shell.args(["--client-port", &free, "--data-dir"]).arg(dir.path().join("data"));
+        let (good, said) = checked(shell);
+        assert!(!good && said.contains(asked), "{said}");
+    }
+
+    // Before a restart: what the server that runs holds is no fault of the configuration.
+    let mut server = Server::start(dir.path(), "", &[]);
+    let listed = || std::fs::read_dir(dir.path().join("data/ringkeeper")).expect("list").count();
+    let before = listed();
+    let (good, said) = check(&["--client-port", &server.port.to_string()]);
+    assert!(good && said.contains("in use by a server that runs now"), "{said}");
+    assert_eq!(listed(), before);
+    server.kill();
+}

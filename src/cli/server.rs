@@ -50,7 +50,8 @@ pub struct ServerArgs {
     /// What to log: error, warn, info, debug or trace, or a filter by module
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: LogFilter,
-    /// Judge the configuration, print problems and warnings, and leave
+    /// Judge the configuration and look whether a server can start with it here (directories and their room, port,
+    /// CPUs, limits), changing nothing; print problems and warnings, and leave
     #[arg(long)]
     pub check: bool,
 }

@@ -37,6 +37,15 @@ pub trait SegmentFile: Clone + Send + 'static {
     fn write_at(&self, offset: u64, buf: &AlignedBuf) -> io::Result<()>;
 }
 
+/// Bytes that may still be written to the file system of `path`.
+///
+/// # Errors
+/// The system's.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// A buffer of `bytes` zeros.
 pub(crate) fn zeroed(bytes: usize) -> AlignedBuf {
     let mut buf = AlignedBuf::with_capacity(bytes);

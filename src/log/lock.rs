@@ -59,6 +59,14 @@ impl DirLock {
         Ok(DirLock { file })
     }
 
+    /// The process that holds `dir`, if one does; takes no part in it.
+    pub fn holder_of(dir: &Path) -> Option<String> {
+        let mut file = File::open(dir.join("lock")).ok()?;
+        // Shared, so that two who look do not see each other.
+        let taken = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        taken.then(|| holder(&mut file))
+    }
+
     /// The locked file once more: the lock lasts until both are closed.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.file.try_clone().map(OwnedFd::from)

@@ -37,7 +37,7 @@ mod tests;
 mod writer;
 
 pub use body::{Batch, BatchBuilder, Start, StartReason};
-pub use disk::{LogDir, RealDir, SegmentFile};
+pub use disk::{LogDir, RealDir, SegmentFile, free_bytes};
 pub use error::{BoxError, Fatal, LogError};
 pub use lock::DirLock;
 pub use open::open;

@@ -3,6 +3,8 @@
 //! Owns nothing that works at run time; it makes the rooms, hands each what it needs, and waits.
 
 mod plan;
+mod port;
+mod preflight;
 mod recovery;
 mod rooms;
 mod signals;
@@ -14,7 +16,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::admin::words::WhiteList;
 use crate::admin::{Desk, DeskFacts};
@@ -34,7 +36,6 @@ use crate::watch::WatchTable;
 
 use plan::Plan;
 use snapshots::{Snapshots, Taker};
-use socket2::{Domain, Protocol, Socket, Type};
 use tracing_subscriber::EnvFilter;
 pub use worker::Worker;
 
@@ -56,6 +57,41 @@ pub enum ServerError {
     NoDirectory {
         /// The directory.
         dir: PathBuf,
+    },
+    /// A directory cannot be used.
+    #[error(
+        "{dir} cannot be used ({key}): {error}; the server makes files there and writes them directly"
+    )]
+    Directory {
+        /// The directory, or the nearest above it that exists.
+        dir: PathBuf,
+        /// The key that names it.
+        key: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The log's file system is too full for a first segment.
+    #[error(
+        "{dir}: the log needs {segment_bytes} bytes for a segment, and {free_bytes} are free: make room, or give \
+         another dataLogDir, or a smaller preAllocSize"
+    )]
+    NoRoom {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Bytes of one segment.
+        segment_bytes: u64,
+        /// Bytes that the server may use.
+        free_bytes: u64,
+    },
+    /// Too few files may be open.
+    #[error(
+        "{limit} descriptors may be open (ulimit -n), and the server itself needs {needed}: allow more of them"
+    )]
+    Descriptors {
+        /// The limit.
+        limit: u64,
+        /// What is needed without any client.
+        needed: u64,
     },
     /// There is the data of Apache ZooKeeper, and none of ours.
     #[error(
@@ -100,8 +136,6 @@ const LANE_SLOTS: usize = 32;
 const LANE_SLOT_BYTES: usize = 128 << 10;
 /// Batches that the commit ring holds at the most.
 const RING_SLOTS: usize = 32;
-/// How long a start waits for a port that is taken.
-const PORT_WAIT: Duration = Duration::from_secs(3);
 /// Distinct identity lists.
 const IDENTITY_LISTS_MAX: usize = 1 << 20;
 
@@ -122,7 +156,8 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
         tracing::warn!("{warning}");
     }
     if args.check {
-        say(format_args!("the configuration is good\n"));
+        preflight::check(&loaded.config)?;
+        say(format_args!("the configuration is good, and a server can start with it here\n"));
         return Ok(());
     }
     run(&loaded.config, args.config.clone()).map_err(|e| e.to_string())
@@ -133,13 +168,13 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
     look_for_directories(config)?;
     look_for_foreign_data(config)?;
-    let locks = lock(config)?;
     let plan = Plan::new(config);
+    let locks = lock(config)?;
     let began = Instant::now();
     let recovered = recovery::recover(config)?;
     let recovery = began.elapsed();
     let znode_count = recovered.tree.node_count();
-    let (last_zxid, listeners) = (recovered.last_zxid, listen(config, plan.shards)?);
+    let (last_zxid, listeners) = (recovered.last_zxid, port::listen(config, plan.shards)?);
     let client_address = listeners[0].local_addr().map_err(|e| system("the client port", e))?;
     let running = assemble(config, &plan, recovered, listeners, &locks)?;
     let summary = Summary {
@@ -224,62 +259,6 @@ fn look_for_foreign_data(config: &Config) -> Result<(), ServerError> {
 
 fn system(what: &'static str, error: std::io::Error) -> ServerError {
     ServerError::System { what, error }
-}
-
-/// One listener a shard on one port: the kernel spreads connections over them.
-fn listen(config: &Config, shards: usize) -> Result<Vec<TcpListener>, ServerError> {
-    let mut address = config.client_address();
-    let mut listeners = Vec::with_capacity(shards);
-    let refused = |address| move |error| ServerError::Listen { address, error };
-    // Sharing the port among our own shards would share it with another server of the same user as well: look first
-    // whether anybody has it.
-    drop(free_port(address).map_err(refused(address))?);
-    for _ in 0..shards {
-        let socket = socket(address, true).map_err(refused(address))?;
-        let backlog = match config.client_port_listen_backlog {
-            n if n > 0 => n,
-            _ => 4096,
-        };
-        socket.listen(backlog).map_err(refused(address))?;
-        // Connections inherit it.
-        socket.set_keepalive(config.client_tcp_keep_alive).map_err(refused(address))?;
-        let listener = TcpListener::from(socket);
-        // With port 0 the first takes a free one, and the others join it there.
-        address = listener.local_addr().map_err(refused(address))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-/// Waits a while for a port that is taken: the kernel closes the sockets of a server that was killed some time after
-/// its process has gone, because its ring has them, too.
-fn free_port(address: SocketAddr) -> std::io::Result<Socket> {
-    let began = Instant::now();
-    let mut told = false;
-    loop {
-        match socket(address, false) {
-            Err(e) if e.kind() == ErrorKind::AddrInUse && began.elapsed() < PORT_WAIT => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(
-                        "{address} is taken; waiting for it for {PORT_WAIT:?} at the most"
-                    );
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            result => return result,
-        }
-    }
-}
-
-fn socket(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
 /// Everything that runs. Ends in the order of its fields: first those who use the others.
