@@ -52,6 +52,7 @@ fn a_port_that_is_taken_is_waited_for_and_then_named() {
     let said = refusal(ringkeeper(dir.path(), &args));
     assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{said}");
     assert!(said.contains("is another server running there?"), "{said}");
+    assert!(!dir.path().join("data").exists(), "a refused start leaves files behind");
     // Free a moment later, as when a server was killed.
     let mut child = ringkeeper(dir.path(), &args).spawn().expect("start");
     let mut said = String::new();
@@ -168,6 +169,7 @@ fn what_the_machine_has_not_is_named() {
     shell.arg(binary).arg(dir.path().join("data")).arg(&port);
     let text = refusal(shell);
     assert!(text.contains("ulimit -l"), "{text}");
+    assert!(!dir.path().join("data").exists(), "a refused start leaves files behind");
 }
 
 /// `--check`: whether it is content, and all that it says.

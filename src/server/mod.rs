@@ -169,7 +169,14 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
     look_for_directories(config)?;
     look_for_foreign_data(config)?;
     let plan = Plan::new(config);
+    if !own_dir(&config.data_dir).exists() {
+        // A start that is refused leaves no files behind.
+        port::look(config)?;
+        preflight::try_threads(&plan)?;
+    }
     let locks = lock(config)?;
+    // Once who had the lock has ended its port is free, too; recovery may take long.
+    port::look(config)?;
     let began = Instant::now();
     let recovered = recovery::recover(config)?;
     let recovery = began.elapsed();
