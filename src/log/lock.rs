@@ -1,7 +1,7 @@
 //! One server a directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,11 +51,15 @@ impl DirLock {
                 Err(TryLockError::Error(err)) => return Err(LogError::io("lock", &shown, err)),
             }
         }
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        written.map_err(|e| LogError::io("write", &shown, e))?;
+        // Written over in place, which takes no room where there was a holder before; on a full disk its number is not
+        // worth refusing a start for.
+        let written = file.rewind().and_then(|()| writeln!(file, "{:<10}", std::process::id()));
+        match written {
+            Err(e) if !matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                return Err(LogError::io("write", &shown, e));
+            }
+            _ => {}
+        }
         Ok(DirLock { file })
     }
 

@@ -259,11 +259,29 @@ impl<D: LogDir> Writer<D> {
         Err(failed.map_or(LogError::SpareNotReady, |reason| LogError::NoSpace { reason }))
     }
 
+    /// Bytes that transactions may still take in the segment that is being written. A quarter of it is kept back for
+    /// what cannot be refused.
+    pub fn writes_bytes(&self) -> u64 {
+        self.left().saturating_sub(self.kept_back())
+    }
+
+    fn left(&self) -> u64 {
+        self.current.bytes - self.current.offset
+    }
+
+    fn kept_back(&self) -> u64 {
+        self.options.segment_bytes / 4
+    }
+
+    /// Segments that are ready behind it.
+    pub fn spares(&self) -> usize {
+        self.spares.status().0
+    }
+
     /// Is there room for `bytes` more of transactions? Ask before a transaction is made: what was
-    /// made must be logged. A quarter of a segment is kept back for what cannot be refused.
+    /// made must be logged.
     pub fn room(&self, bytes: u64) -> Room {
-        let left = self.current.bytes - self.current.offset;
-        if left >= self.options.segment_bytes / 4 + bytes {
+        if self.left() >= self.kept_back() + bytes {
             return Room::Enough;
         }
         match self.need_spares(1) {

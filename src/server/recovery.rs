@@ -1,5 +1,6 @@
 //! From what is on the disk to a tree, and a log that goes on where it ended.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -92,8 +93,9 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         }
         Ok(())
     };
-    let disk = log::RealDir::new(&log_dir, config.force_sync)
-        .map_err(|error| ServerError::System { what: "the log directory", error })?;
+    let disk = log::RealDir::new(&log_dir, config.force_sync).map_err(|error| {
+        ServerError::Directory { dir: log_dir.clone(), key: "dataLogDir", error }
+    })?;
     let (found, tail) = log::recover_in(Arc::new(disk), from_zxid, &mut apply)?;
     report.replay_ns = began.elapsed().as_nanos() as u64 - report.snapshot_ns;
     report.transactions = found.transactions;
@@ -108,6 +110,29 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     // A standalone server is its own quorum: what it has logged is committed.
     let segment_bytes = plan::segment_bytes(config);
     let options = LogOptions { segment_bytes, ..LogOptions::default() };
-    let (log, spares) = log::open(tail, options)?;
+    let (log, spares) = log::open(tail, options).map_err(|error| match error {
+        log::LogError::NoSpace { .. } => no_room(&log_dir, segment_bytes),
+        error => error.into(),
+    })?;
+    tell_of_room(&log, &log_dir, segment_bytes);
     Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, digests, report })
+}
+
+fn no_room(dir: &Path, segment_bytes: u64) -> ServerError {
+    let free_bytes = log::free_bytes(dir).unwrap_or_default();
+    ServerError::NoRoom { dir: dir.into(), segment_bytes, free_bytes }
+}
+
+/// A log that can be opened is served, also where it cannot go on for long.
+fn tell_of_room(log: &log::Writer, dir: &Path, segment_bytes: u64) {
+    match log::free_bytes(dir) {
+        Ok(free_bytes) if free_bytes < segment_bytes && log.spares() == 0 => tracing::error!(
+            "{}: {free_bytes} bytes are free, too few for the next segment of the log, which takes {segment_bytes} \
+             (preAllocSize). Reads are served, and writes as long as the last segment has room, {} bytes at the most; then they are \
+             refused until there is room. Free some, no restart is needed",
+            dir.display(),
+            log.writes_bytes()
+        ),
+        _ => {}
+    }
 }

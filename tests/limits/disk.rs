@@ -88,6 +88,60 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     drop(server);
 }
 
+#[test]
+fn a_start_on_a_full_disk_serves_what_it_can_and_says_what_is_missing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a directory");
+    let disk = SmallDisk(&data);
+    if !disk.mount("size=14m") {
+        println!("SKIPPED: mounting a tmpfs is not permitted here, so no disk can be filled");
+        return;
+    }
+    // A segment finds room, and no second one does.
+    let mut server = server(&dir, "preAllocSize=8192");
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    assert_eq!(c.create("/full", b"0", 0).expect("create"), 0);
+    assert_eq!(c.set("/full", b"1").expect("send").err(), None);
+    server.kill();
+    // Not a byte is left, nor one that a start could give back.
+    let _ = std::fs::remove_file(data.join("ringkeeper/log/segment-unfinished"));
+    let filler = data.join("filler");
+    let mut file = std::fs::File::create(&filler).expect("a file");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    server.start_again();
+    let mut c = Client::attach(server.port, 10_000, c.session_id, &c.password, 0).expect("attach");
+    assert_eq!(number(&c.get("/full").expect("get").expect("data").0), 1);
+    let said = server.log();
+    assert!(said.contains("0 bytes are free, too few for the next segment"), "{said}");
+    let acknowledged = write_until_full(&mut c, 2);
+    assert!(acknowledged > 20, "the segment that is there has room: {acknowledged}");
+    server.kill();
+    server.start_again();
+    let mut c = Client::attach(server.port, 10_000, c.session_id, &c.password, 0).expect("attach");
+    assert_eq!(number(&c.get("/full").expect("get").expect("data").0), acknowledged);
+    std::fs::remove_file(&filler).expect("remove");
+    assert!(disk.mount("remount,size=64m"));
+    until("writes are taken again", || c.set("/full", b"0").expect("send").is_ok());
+    server.kill();
+    drop(server);
+
+    // Where there is no log, there is nothing to serve.
+    std::fs::remove_dir_all(data.join("ringkeeper")).expect("remove");
+    assert!(disk.mount("remount,size=5m"));
+    for look in [&["--check"][..], &[]] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+        command.args(["--client-port", "0", "-D", "preAllocSize=8192", "--data-dir"]).arg(&data);
+        let output = command.args(look).output().expect("run ringkeeper");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let data = data.to_str().expect("a plain path");
+        for part in [data, "needs 8388608 bytes", "are free: make room"] {
+            assert!(said.contains(part), "{part:?} in {said}");
+        }
+    }
+}
+
 /// A session with so many ephemerals of long names: its end is a transaction of so many kilobytes.
 fn with_ephemerals(port: u16, index: usize, count: usize) -> Client {
     let mut c = Client::connect(port, 1_000).expect("connect");
