@@ -127,8 +127,10 @@ fn a_start_on_a_full_disk_serves_what_it_can_and_says_what_is_missing() {
     drop(server);
 
     // Where there is no log, there is nothing to serve.
-    std::fs::remove_dir_all(data.join("ringkeeper")).expect("remove");
-    assert!(disk.mount("remount,size=5m"));
+    let data = dir.path().join("new");
+    std::fs::create_dir(&data).expect("a directory");
+    let disk = SmallDisk(&data);
+    assert!(disk.mount("size=5m"));
     for look in [&["--check"][..], &[]] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
         command.args(["--client-port", "0", "-D", "preAllocSize=8192", "--data-dir"]).arg(&data);
