@@ -109,6 +109,9 @@ pub(crate) struct Conn {
     /// What the client had taken of its output when a tick last looked, and since when it has taken nothing; `None`
     /// while its output is in nobody's way.
     pub unread: Option<(u64, u64)>,
+    /// It had taken nothing of its output from the tick before the last one to the last. Not seen from the time alone:
+    /// a tick may be late, and who was noted once, with an answer on its way, is no slow reader.
+    pub stands_still: bool,
     /// The session it is attached to, 0 before that.
     pub session_id: i64,
     /// The session's negotiated timeout.
@@ -165,6 +168,7 @@ impl Conn {
             has_turn: false,
             ticket: 0,
             unread: None,
+            stands_still: false,
             session_id: 0,
             timeout_ms: 0,
             slot: 0,
@@ -194,18 +198,15 @@ impl Conn {
     pub fn reads_nothing(&mut self, taken: Option<u64>, now_ns: u64) -> bool {
         match (taken, self.unread) {
             (Some(taken), Some((before, since_ns))) if taken <= before => {
+                self.stands_still = true;
                 now_ns.saturating_sub(since_ns) >= self.timeout_ms.max(0) as u64 * 1_000_000
             }
             (taken, _) => {
                 self.unread = taken.map(|taken| (taken, now_ns));
+                self.stands_still = false;
                 false
             }
         }
-    }
-
-    /// Whether it had taken nothing of its output from one tick to another.
-    pub fn stands_still(&self, now_ns: u64, tick_ns: u64) -> bool {
-        self.unread.is_some_and(|(_, since_ns)| now_ns.saturating_sub(since_ns) > tick_ns)
     }
 
     /// Notes that a request of `op` was answered.
@@ -299,11 +300,11 @@ mod tests {
         let mut c = Conn::new(id, peer, (0, Arc::from([])), 0, 0);
         c.timeout_ms = 10;
         let ms = |n: u64| n * 1_000_000;
-        assert!(!c.reads_nothing(Some(500), ms(1)));
+        assert!(!c.reads_nothing(Some(500), ms(1)) && !c.stands_still, "looked at once");
         assert!(!c.reads_nothing(Some(500), ms(10)), "9 ms");
-        assert!(c.reads_nothing(Some(500), ms(11)) && c.stands_still(ms(11), ms(5)));
+        assert!(c.reads_nothing(Some(500), ms(11)) && c.stands_still);
         assert!(!c.reads_nothing(Some(501), ms(12)), "it has read something");
-        assert!(!c.stands_still(ms(13), ms(5)));
+        assert!(!c.stands_still);
         assert!(!c.reads_nothing(Some(501), ms(21)));
         assert!(!c.reads_nothing(None, ms(22)), "paused for another reason");
         assert!(!c.reads_nothing(Some(501), ms(40)), "a new spell");

@@ -8,7 +8,7 @@ use super::State;
 use super::conn::{Conn, Phase};
 
 /// How often a shard looks at its deadlines.
-pub(super) const TICK_NS: u64 = 100_000_000;
+const TICK_NS: u64 = 100_000_000;
 /// What a connection that is held back may send before its socket is paused.
 const HELD_BACK_BYTES: usize = 16 << 10;
 

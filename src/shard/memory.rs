@@ -8,7 +8,6 @@ use crate::reactor::{ConnId, Io};
 
 use super::State;
 use super::conn::{Conn, Phase};
-use super::flow::TICK_NS;
 use super::input::Input;
 
 /// A request longer than this is large: while it arrives it may have to wait for room.
@@ -160,9 +159,8 @@ impl State {
     fn close_unread<I: Io>(&mut self, io: &mut I, eighths: usize, only_still: bool) {
         self.output.tell();
         let keep = self.output.own() - self.output.excess(eighths);
-        let now_ns = io.now_ns();
         // Those that read are spared as long as others suffice: theirs goes by itself.
-        let weigh = |conn: &Conn| (conn.stands_still(now_ns, TICK_NS), io.held(conn.id), conn.id);
+        let weigh = |conn: &Conn| (conn.stands_still, io.held(conn.id), conn.id);
         let weights = self.conns.iter().flatten().map(|conn| weigh(conn));
         let mut holders: Vec<_> = weights.filter(|(_, bytes, _)| *bytes > 0).collect();
         holders.sort_unstable_by_key(|&(stands, bytes, _)| Reverse((stands, bytes)));

@@ -334,7 +334,7 @@ impl State {
         match too_many {
             TooMany::InAll(max) => self.complain(
                 Counter::RefusedTotal,
-                format_args!("refused a connection from {peer}: the server has {max} already; raise maxCnxns"),
+                format_args!("refused a connection from {peer}: the server has {max} already; raise maxCnxns and ulimit -n"),
             ),
             TooMany::OfAddress(max) => self.complain(
                 Counter::RefusedPerAddress,
