@@ -66,14 +66,26 @@ pub enum LogError {
         /// Replay was asked to start behind this zxid.
         from_zxid: Zxid,
     },
-    /// Segments are there, but not the first, nor a snapshot that makes up for it.
+    /// Segments are there, but neither the first nor any in which something was written.
     #[error(
-        "log: the oldest segment, {name}, has nothing in it, and there is no snapshot: what stood before it is missing. \
-         Restore the snapshots and the log from a backup, or, if this server is to begin anew, remove its directory"
+        "log: the oldest segment, {name}, has nothing in it: those before it, in which everything was written, are missing. \
+         Restore the snapshots and the log from a backup; only if this server may go on with what the newest snapshot \
+         holds, if there is one, remove the log's directory"
     )]
     NoBeginning {
         /// The oldest segment file.
         name: String,
+    },
+    /// A segment is shorter than any is made.
+    #[error(
+        "log: {name} is {bytes} bytes long: it was cut short, and what was acknowledged may have stood there. Nothing was \
+         changed. Restore it from a backup; only if this server may go on without what stood in it, remove it"
+    )]
+    CutShort {
+        /// The segment file.
+        name: String,
+        /// Its length.
+        bytes: u64,
     },
     /// A segment of another log lies in the directory.
     #[error(

@@ -8,7 +8,7 @@ use crate::log::disk::{LogDir, SegmentFile, zeroed};
 use crate::log::error::LogError;
 use crate::log::frame::SECTOR;
 use crate::log::recover::{End, LogTail};
-use crate::log::segment::{Segment, UNFINISHED};
+use crate::log::segment::{LEAST_BYTES, Segment, UNFINISHED};
 use crate::log::spares::{self, Spare, SpareMaker, SpareThread, Spares};
 use crate::log::writer::{Continued, Current, LogOptions, Writer};
 
@@ -32,7 +32,7 @@ pub(super) struct Opening<D: LogDir> {
 impl<D: LogDir> Opening<D> {
     pub fn new(tail: LogTail<D>, mut options: LogOptions) -> Self {
         let sectors = options.segment_bytes.next_multiple_of(SECTOR as u64);
-        options.segment_bytes = sectors.max(4 * SECTOR as u64);
+        options.segment_bytes = sectors.max(LEAST_BYTES);
         let largest = options.segment_bytes as usize - SECTOR;
         options.frame_bytes_max = options.frame_bytes_max.clamp(SECTOR, largest);
         Opening { tail, options }

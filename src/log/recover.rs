@@ -102,10 +102,10 @@ pub fn recover_in<D: LogDir>(
     apply: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
 ) -> Result<(Recovered, LogTail<D>), LogError> {
     let segments = segment::open_all(&*dir)?;
-    // Segments are numbered from 1, and the first goes only when a snapshot holds what it says.
+    // Segments are numbered from 1, and the one that is written to never goes: only with its directory. A snapshot does
+    // not make up for it, for more was logged behind that.
     if let Some(first) = segments.first()
         && first.index > 1
-        && from_zxid == 0
         && segments.iter().all(|segment| segment.head.is_none())
     {
         return Err(LogError::NoBeginning { name: first.name.clone() });

@@ -11,6 +11,9 @@ const PREFIX: &str = "segment.";
 /// A segment in the making; removed at the next start.
 pub(crate) const UNFINISHED: &str = "segment-unfinished";
 
+/// No segment is made shorter.
+pub(crate) const LEAST_BYTES: u64 = 4 * SECTOR as u64;
+
 /// The name of segment `index`.
 pub fn name(index: u64) -> String {
     format!("{PREFIX}{index:016x}")
@@ -28,7 +31,7 @@ pub(crate) struct Segment<F> {
     pub index: u64,
     pub name: String,
     pub file: F,
-    /// Length in whole sectors.
+    /// Length, a multiple of a sector.
     pub bytes: u64,
     /// Its first frame, if that is a valid start frame.
     pub head: Option<Head>,
@@ -60,7 +63,10 @@ fn open_one<D: LogDir>(dir: &D, index: u64) -> Result<Segment<D::File>, LogError
     let name = name(index);
     let file = dir.open(&name).map_err(|e| LogError::io("open", &name, e))?;
     let bytes = file.size().map_err(|e| LogError::io("measure", &name, e))?;
-    let bytes = bytes - bytes % SECTOR as u64;
+    // They get their names when they have their whole length, which is never changed.
+    if bytes < LEAST_BYTES || !bytes.is_multiple_of(SECTOR as u64) {
+        return Err(LogError::CutShort { name, bytes });
+    }
     let mut reader = Reader::new(file.clone(), name.clone(), bytes, SECTOR);
     let head = match reader.frame_at(0)? {
         Ok(frame) if frame.header.kind == Kind::Start => {

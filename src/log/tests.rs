@@ -679,6 +679,28 @@ fn a_batch_that_needs_more_segments_than_are_kept_ready_gets_them() {
 }
 
 #[test]
+fn the_segment_that_is_written_to_must_be_there_whole() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    life.write(&[(1, 100), (2, 100)]);
+    life.write(&[(3, 100)]);
+    let name = segment::name(1);
+    // A snapshot of the first two does not make up for the third.
+    for bytes in [0, 1, 4096, SEGMENT as usize - 1] {
+        let dir = dir.copy();
+        assert!(dir.damage(&name, |content| content.truncate(bytes)));
+        for from_zxid in [0, 2] {
+            let refused = replay(&dir, from_zxid).err().expect("it is cut short");
+            assert!(matches!(refused, LogError::CutShort { .. }), "{refused}");
+        }
+        dir.remove(&name).expect("removed");
+        let refused = replay(&dir, 2).err().expect("it is missing");
+        assert!(matches!(refused, LogError::NoBeginning { .. }), "{refused}");
+    }
+    assert_eq!(replay(&dir, 2).expect("recovers").1.len(), 1);
+}
+
+#[test]
 fn a_segment_of_another_log_and_a_renamed_one_are_refused() {
     let (one, other) = (SimDir::new(), SimDir::new());
     let (_, _) = written(&one);
