@@ -172,6 +172,39 @@ fn what_the_machine_has_not_is_named() {
     assert!(!dir.path().join("data").exists(), "a refused start leaves files behind");
 }
 
+/// A server for whom a shell sets a limit.
+fn limited(dir: &Path, limit: &str, args: &[&str]) -> Command {
+    let mut shell = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_ringkeeper");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), binary, "server"]);
+    shell.args(args).arg("--data-dir").arg(dir.join("data"));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+#[test]
+fn clients_leave_the_log_its_descriptors() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let port = free_port();
+    let text = port.to_string();
+    let args = ["--client-port", &text, "--shards", "1", "-D", "preAllocSize=1024"];
+    let args = [&args[..], &["-D", "maxClientCnxns=0", "-D", "jute.maxbuffer=100000"]].concat();
+    let mut child = limited(dir.path(), "-n 70", &args).spawn().expect("start");
+    serves(&mut child, port);
+    let mut c = Client::connect(port, 10_000).expect("connect");
+    assert_eq!(c.create("/on", b"", 0).expect("create"), 0);
+    let idle: Vec<_> =
+        (0..200).filter_map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).ok()).collect();
+    // Several segments of a megabyte, while they are there.
+    for _ in 0..100 {
+        c.set("/on", &[7; 90_000]).expect("send").expect("set");
+    }
+    drop(idle);
+    child.kill().and_then(|()| child.wait()).expect("its end");
+    let said = refusal(limited(dir.path(), "-n 30", &args));
+    assert!(said.contains("ulimit -n"), "{said}");
+}
+
 /// `--check`: whether it is content, and all that it says.
 fn checked(mut command: Command) -> (bool, String) {
     let Output { status, stdout, stderr } =
@@ -209,12 +242,8 @@ fn check_finds_what_a_start_would_and_changes_nothing() {
     assert!(!dir.path().join("data").exists(), "a look changes nothing");
 
     // Limits; a shell sets them for what it becomes.
-    for (limit, asked) in [("-n 60", "ulimit -n"), ("-l 64", "ulimit -l")] {
-        let mut shell = Command::new("sh");
-        let binary = env!("CARGO_BIN_EXE_ringkeeper");
-        shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), binary, "server"]);
-        shell.args(["--client-port", &free, "--data-dir"]).arg(dir.path().join("data"));
-        let (good, said) = checked(shell);
+    for (limit, asked) in [("-n 40", "ulimit -n"), ("-l 64", "ulimit -l")] {
+        let (good, said) = checked(limited(dir.path(), limit, &["--client-port", &free]));
         assert!(!good && said.contains(asked), "{said}");
     }
 

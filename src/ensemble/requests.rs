@@ -75,12 +75,10 @@ impl<D: LogDir> EnsembleCore<D> {
 
     fn transaction(&mut self, shard: usize, request: &Request<'_>, op: OpCode) {
         if self.log_has_room() == Room::None {
-            self.complain(
-                Counter::RefusedNoSpace,
-                format_args!(
-                    "refused a write: there is no space for the next log segment; free some"
-                ),
-            );
+            let reason = self.log.no_room_reason();
+            let why =
+                format_args!("refused a write: the log cannot have its next segment: {reason}");
+            self.complain(Counter::RefusedNoSpace, why);
             let (kind, err) = (EntryKind::Reply, ErrorCode::SystemError.code());
             return self.answer(shard, kind, request.conn, request.cxid, err, |_| {});
         }

@@ -48,8 +48,9 @@ impl<D: LogDir> EnsembleCore<D> {
             return self.tell(place, EntryKind::Drop);
         }
         if self.log_has_room() == Room::None {
+            let reason = self.log.no_room_reason();
             let why = format_args!(
-                "refused a new session: there is no space for the next log segment; free some"
+                "refused a new session: the log cannot have its next segment: {reason}"
             );
             self.complain(Counter::RefusedNoSpace, why);
             return self.tell(place, EntryKind::Drop);
@@ -143,8 +144,9 @@ impl<D: LogDir> EnsembleCore<D> {
             }
         }
         if postponed > 0 && self.log_has_room() == Room::None {
+            let reason = self.log.no_room_reason();
             let why = format_args!(
-                "{postponed} sessions have expired and stay: there is no space for the next log segment; free some"
+                "{postponed} sessions have expired and stay: the log cannot have its next segment: {reason}"
             );
             self.complain(Counter::ExpiriesPostponed, why);
         }

@@ -273,6 +273,11 @@ impl<D: LogDir> Writer<D> {
         self.options.segment_bytes / 4
     }
 
+    /// Why there is no next segment, if making it failed.
+    pub fn no_room_reason(&self) -> String {
+        self.spares.status().1.unwrap_or_default()
+    }
+
     /// Segments that are ready behind it.
     pub fn spares(&self) -> usize {
         self.spares.status().0

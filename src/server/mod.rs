@@ -169,6 +169,7 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
     look_for_directories(config)?;
     look_for_foreign_data(config)?;
     let plan = Plan::new(config);
+    let clients_max = preflight::clients_max(&plan)?;
     if !own_dir(&config.data_dir).exists() {
         // A start that is refused leaves no files behind.
         port::look(config)?;
@@ -183,7 +184,7 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
     let znode_count = recovered.tree.node_count();
     let (last_zxid, listeners) = (recovered.last_zxid, port::listen(config, plan.shards)?);
     let client_address = listeners[0].local_addr().map_err(|e| system("the client port", e))?;
-    let running = assemble(config, &plan, recovered, listeners, &locks)?;
+    let running = assemble(config, &plan, clients_max, recovered, listeners, &locks)?;
     let summary = Summary {
         version: env!("CARGO_PKG_VERSION"),
         config_file,
@@ -290,6 +291,7 @@ impl Running {
 fn assemble(
     config: &Config,
     plan: &Plan,
+    clients_max: Option<u64>,
     recovered: recovery::Recovered,
     listeners: Vec<TcpListener>,
     locks: &[DirLock],
@@ -300,7 +302,7 @@ fn assemble(
     let registry = registry(&recovered)?;
     let heard = registry.heard();
     let identities = Arc::new(IdentityTable::new(IDENTITY_LISTS_MAX));
-    let admission = Arc::new(rooms::admission(config));
+    let admission = Arc::new(rooms::admission(config, clients_max));
     let shown = Shown::new(plan.shards);
     let auth = Arc::new(config.auth());
     let (output, input) =

@@ -63,6 +63,12 @@ impl Plan {
         Plan { shards, cpus, together, threads }
     }
 
+    /// Descriptors that the server has open itself, and some to spare: a thread's rings and wakes, segments, snapshots,
+    /// locks, standard streams.
+    pub(super) fn own_descriptors(&self) -> u64 {
+        32 + 12 * self.threads.len() as u64
+    }
+
     /// The thread of a shard.
     pub(super) fn shard_thread(&self, shard: usize) -> usize {
         shard

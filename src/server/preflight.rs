@@ -15,8 +15,6 @@ use crate::log::{self, DirLock, LogOptions, RealDir};
 use crate::metrics::{Registry, open_file_descriptors_max};
 use crate::reactor::{self, ReactorConfig, ReactorStats};
 
-/// Descriptors a server has open itself: rings, segments, snapshots, its own standard streams.
-const OWN_DESCRIPTORS: u64 = 64;
 /// Fewer clients than this are hardly meant.
 const CLIENTS_FEW: u64 = 256;
 
@@ -54,8 +52,9 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     if refuse(room(config)) && !in_use {
         refuse(port::look(config));
     }
-    descriptors(config, &mut refuse);
-    refuse(try_threads(&Plan::new(config)));
+    let plan = Plan::new(config);
+    refuse(descriptors(config, &plan));
+    refuse(try_threads(&plan));
     if refusals.is_empty() { Ok(()) } else { Err(refusals.join("\nringkeeper: ")) }
 }
 
@@ -115,17 +114,23 @@ fn room(config: &Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Are there descriptors for the clients?
-fn descriptors(config: &Config, refuse: &mut dyn FnMut(Result<(), ServerError>) -> bool) {
-    let Some(limit) = open_file_descriptors_max() else { return };
-    let clients = limit.saturating_sub(OWN_DESCRIPTORS);
-    if clients == 0 {
-        refuse(Err(ServerError::Descriptors { limit, needed: OWN_DESCRIPTORS }));
-    } else if clients < u64::from(config.max_cnxns).max(CLIENTS_FEW) {
+/// How many clients there are descriptors for; `None` if there is no limit.
+pub(super) fn clients_max(plan: &Plan) -> Result<Option<u64>, ServerError> {
+    let Some(limit) = open_file_descriptors_max() else { return Ok(None) };
+    match limit.saturating_sub(plan.own_descriptors()) {
+        0 => Err(ServerError::Descriptors { limit, needed: plan.own_descriptors() }),
+        clients => Ok(Some(clients)),
+    }
+}
+
+fn descriptors(config: &Config, plan: &Plan) -> Result<(), ServerError> {
+    let wanted = u64::from(config.max_cnxns).max(CLIENTS_FEW);
+    if let Some(clients) = clients_max(plan)?.filter(|clients| *clients < wanted) {
         tracing::warn!(
-            "{limit} descriptors may be open (ulimit -n), enough for {clients} clients; allow more of them"
+            "descriptors are enough for {clients} clients; let more of them be open (ulimit -n)"
         );
     }
+    Ok(())
 }
 
 /// Starts the threads of a server, each on its CPU with its rings, and ends them again.

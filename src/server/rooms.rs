@@ -66,13 +66,18 @@ pub(super) fn core_config(config: &Config, auth: &AuthConfig) -> Result<CoreConf
     })
 }
 
-pub(super) fn admission(config: &Config) -> Admission {
+/// `clients_max`: those whom the process has descriptors for. Who is let in beyond would take them from the log, and
+/// nobody could write any more.
+pub(super) fn admission(config: &Config, clients_max: Option<u64>) -> Admission {
     let weights = (
         config.connection_throttle_global_session_weight,
         config.connection_throttle_renew_session_weight,
     );
     let settings = AdmissionConfig {
-        connections_max: u64::from(config.max_cnxns),
+        connections_max: match (u64::from(config.max_cnxns), clients_max) {
+            (0, clients_max) => clients_max.unwrap_or(0),
+            (configured, clients_max) => configured.min(clients_max.unwrap_or(u64::MAX)),
+        },
         per_address_max: config.max_client_cnxns as usize,
         throttle: ThrottleSettings {
             max_tokens: config.connection_max_tokens,

@@ -55,7 +55,7 @@ pub const PORTS: &[Key] = &[
             unit: "connections",
             set: |c, v| c.max_cnxns = v.max(0) as u32,
         },
-        "How many connections the server takes in all; 0 is unlimited.",
+        "How many connections the server takes in all; 0: as many as the process has descriptors for (`ulimit -n`).",
     ),
     Key::honoured(
         "clientTcpKeepAlive",
