@@ -105,10 +105,17 @@ pub(super) fn cut_report<F: SegmentFile>(
 ) -> Result<Option<CutReport>, LogError> {
     let segment = &segments[end.at];
     let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
-    let torn = match reader.peek(end.offset)? {
-        Ok(header) => header.incarnation >= end.incarnation && header.sequence >= end.next_sequence,
-        Err(_) => false,
+    let (torn, frame_bytes) = match reader.peek(end.offset)? {
+        Ok(header) => {
+            let follows = header.sequence >= end.next_sequence;
+            (follows && header.incarnation >= end.incarnation, u64::from(header.frame_bytes))
+        }
+        Err(_) => (false, 0),
     };
+    // A write that was under way leaves a frame in pieces, but not a shorter file.
+    if torn && end.offset + frame_bytes > segment.bytes {
+        return Err(LogError::CutShort { name: segment.name.clone(), bytes: segment.bytes });
+    }
     if !torn && frames_beyond == 0 {
         return Ok(None);
     }

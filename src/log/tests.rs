@@ -698,6 +698,14 @@ fn the_segment_that_is_written_to_must_be_there_whole() {
         assert!(matches!(refused, LogError::NoBeginning { .. }), "{refused}");
     }
     assert_eq!(replay(&dir, 2).expect("recovers").1.len(), 1);
+    // Within the last frame, of three sectors, which no torn write makes of it.
+    life.write(&[(4, 9000)]);
+    for sectors in [4, 5] {
+        let dir = dir.copy();
+        assert!(dir.damage(&name, |content| content.truncate(sectors * 4096)));
+        let refused = replay(&dir, 0).err().expect("it is cut short");
+        assert!(matches!(refused, LogError::CutShort { .. }), "{refused}");
+    }
 }
 
 #[test]
