@@ -12,6 +12,8 @@ use super::input::Input;
 
 /// A request longer than this is large: while it arrives it may have to wait for room.
 const LARGE_REQUEST_BYTES: usize = 64 << 10;
+/// Who holds no more unsent output is closed last.
+const LITTLE_OUTPUT_BYTES: usize = 128 << 10;
 /// How long a connection in whose way others are may stand still before it is closed; and how long there may be no
 /// room for output before that happens to those that do not stand still, too.
 const WAIT_NS: u64 = 1_000_000_000;
@@ -160,10 +162,12 @@ impl State {
         self.output.tell();
         let keep = self.output.own() - self.output.excess(eighths);
         // Those that read are spared as long as others suffice: theirs goes by itself.
+        // And those that hold little, for their end frees little: on a busy machine one that reads may seem to stand still.
         let weigh = |conn: &Conn| (conn.stands_still, io.held(conn.id), conn.id);
         let weights = self.conns.iter().flatten().map(|conn| weigh(conn));
         let mut holders: Vec<_> = weights.filter(|(_, bytes, _)| *bytes > 0).collect();
-        holders.sort_unstable_by_key(|&(stands, bytes, _)| Reverse((stands, bytes)));
+        let rank = |stands, bytes| Reverse((bytes > LITTLE_OUTPUT_BYTES, stands, bytes));
+        holders.sort_unstable_by_key(|&(stands, bytes, _)| rank(stands, bytes));
         for (stands, bytes, id) in holders {
             if self.output.own() <= keep || only_still && !stands {
                 break;
