@@ -196,9 +196,9 @@ impl Leader {
         if peer.waiting.is_some_and(|(waiting, _)| waiting <= zxid) {
             peer.waiting = peer.waiting_next.take().filter(|(waiting, _)| *waiting > zxid);
         }
-        if self.is_established() {
-            self.advance(c);
-        }
+        // Nothing of our epoch is proposed before: an acknowledgement of it would have been a breach.
+        debug_assert!(self.is_established(), "who has proposed leads");
+        self.advance(c);
     }
 
     /// What a server has acknowledged that is in step with us.
@@ -207,13 +207,14 @@ impl Leader {
             let early = c.has(Mistake::LeaderCountsItselfEarly);
             return Some(if early { c.history.last() } else { c.history.durable() });
         }
-        let counted = |peer: &&super::leader::Peer| {
-            peer.sid == sid && (peer.follower || c.has(Mistake::ObserversCounted))
+        let of = |follower: bool| {
+            self.peers.values().filter(move |peer| peer.sid == sid && peer.follower == follower)
         };
-        let present = self.peers.values().filter(counted).filter_map(|peer| {
-            if peer.follower { peer.acked } else { peer.acked.map(|_| c.history.last()) }
-        });
-        let present = present.max();
+        let present = of(true).filter_map(|peer| peer.acked).max();
+        if c.has(Mistake::ObserversCounted) {
+            let told = of(false).filter_map(|peer| peer.acked.map(|_| c.history.last()));
+            return present.max(told.max());
+        }
         if c.has(Mistake::OldConnectionAckCounted) {
             return present.max(self.old_acks.get(&sid).copied());
         }
@@ -236,8 +237,9 @@ impl Leader {
                 _ => self.commit_through(c, target),
             }
         }
+        // A reconfiguration that is proposed is outstanding.
         let ends = self.moving || self.is_used_up(c);
-        if ends && self.outstanding(c) == 0 && c.membership.proposed.is_none() {
+        if ends && self.outstanding(c) == 0 {
             return self.step_down(c);
         }
         self.sync_deferred(c);
@@ -301,7 +303,7 @@ impl Leader {
             zxid,
             c.sid(),
             self.hand_over_to,
-            |sid| if sid == c.sid() { None } else { self.acked_by(c, sid) },
+            |sid| self.acked_by(c, sid),
         );
         // A quorum of the new configuration has acknowledged it, so there is one.
         let Some(designated) = designated else { return self.step_down(c) };
@@ -327,7 +329,6 @@ impl Leader {
         c.commit(zxid, zxid);
         self.answer_syncs(c);
         c.activate(config);
-        c.set_proposed_settled(zxid);
         self.hand_over_to = None;
         if designated == c.sid() {
             self.moving = false;

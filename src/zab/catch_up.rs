@@ -67,9 +67,8 @@ impl Learner {
 
     /// The log was cut, or could not be.
     pub(super) fn truncated(&mut self, c: &mut Common, done: bool) {
-        if self.phase != Phase::Truncating {
-            return;
-        }
+        // No role ends before the log is settled.
+        debug_assert!(self.phase == Phase::Truncating, "the log was cut in {:?}", self.phase);
         if !done {
             return self.ask_for_snapshot(c);
         }
@@ -154,15 +153,14 @@ impl Learner {
         txn: Txn,
         config: Option<Arc<EnsembleConfig>>,
     ) {
-        if self.conn.is_none() || (zxid <= c.history.last() && self.phase != Phase::Live) {
+        if zxid <= c.history.last() && self.phase != Phase::Live {
             return;
         }
-        if c.has(Mistake::DropOutstandingAtUpToDate)
-            && matches!(
-                self.phase,
-                Phase::Flushing { .. } | Phase::Adopting { .. } | Phase::Acknowledged
-            )
-        {
+        let since_new_leader = matches!(
+            self.phase,
+            Phase::Flushing { .. } | Phase::Adopting { .. } | Phase::Acknowledged
+        );
+        if c.has(Mistake::DropOutstandingAtUpToDate) && since_new_leader {
             return;
         }
         let gaps = c.has(Mistake::ZxidGapAccepted) || c.has(Mistake::DropOutstandingAtUpToDate);
@@ -231,10 +229,10 @@ impl Learner {
 
     /// The staged snapshot, with all the leader's history, is the state in force.
     pub(super) fn taken_over(&mut self, c: &mut Common) {
-        if self.phase == Phase::TakingOver {
-            self.heard_at = c.now;
-            self.store_current(c);
-        }
+        // No role ends before the log is settled.
+        debug_assert!(self.phase == Phase::TakingOver, "a snapshot took over in {:?}", self.phase);
+        self.heard_at = c.now;
+        self.store_current(c);
     }
 
     pub(super) fn adopt(&self, c: &mut Common) -> u64 {
@@ -278,11 +276,6 @@ impl Learner {
 
     /// A quorum has the leader's history.
     pub(super) fn up_to_date(&mut self, c: &mut Common) {
-        if self.settled < c.history.committed() {
-            let committed = Show(c.history.committed());
-            let text = format!("UPTODATE at {}, below {committed}", Show(self.settled));
-            return self.breach(c, text);
-        }
         // The leader publishes its epoch << 32 when it is established; nothing lies between that and its history. With
         // this number out on every server, no client that saw it at the leader is ahead of them.
         let published = self.settled.max(make_zxid(self.epoch, 0));
@@ -314,7 +307,6 @@ impl Learner {
             && zxid <= self.settled
         {
             c.activate(config);
-            c.set_proposed(None);
         }
         // A version is the zxid that made it: one beyond what is committed is only proposed.
         if let Some(config) = self.offered.take()

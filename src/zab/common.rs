@@ -9,7 +9,7 @@ use super::message::{Notification, Packet, PeerState};
 use super::mistake::Mistake;
 use super::reconfig::Membership;
 use super::settings::{Durable, ZabConfig};
-use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid, counter_of, epoch_of};
+use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid, counter_of};
 
 /// A vote, and the round that it was made in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -390,10 +390,7 @@ impl Common {
             return None;
         }
         self.unsettled = None;
-        // A zxid of counter 0 has no transaction: what lies before it is then the last.
-        let before = self.history.last();
-        let empty = counter_of(to) == 0 && last <= to && epoch_of(before) == epoch_of(to);
-        if (last != to && !empty) || last < self.history.committed() {
+        if last != to {
             // Our log has no such transaction: it parts from the leader's earlier than the leader thinks, or begins
             // later. Only a snapshot helps.
             return Some(false);
@@ -451,6 +448,8 @@ impl Common {
         if self.membership.proposed.is_none() && proposed.is_none() {
             return;
         }
+        let active = self.membership.active.version;
+        debug_assert!(proposed.as_ref().is_none_or(|(_, config)| config.version > active));
         self.actions.push(Action::Proposed { config: proposed.clone() });
         self.membership.proposed = proposed;
         if self.has(Mistake::ActivateAtProposal)
@@ -461,24 +460,19 @@ impl Common {
         }
     }
 
-    /// Puts a committed configuration in force, if it is newer than the present one.
+    /// Puts a committed configuration in force, if it is newer than the present one. A proposed one, which always is, is no
+    /// proposal any more then, nor one that was proposed before this.
     pub fn activate(&mut self, config: Arc<EnsembleConfig>) {
         if config.version <= self.membership.active.version {
             return;
         }
         if self.membership.proposed.as_ref().is_some_and(|(_, seen)| seen.version <= config.version)
         {
-            self.set_proposed_none();
+            self.membership.proposed = None;
+            self.actions.push(Action::Proposed { config: None });
         }
         self.actions.push(Action::Activate { config: Arc::clone(&config) });
         self.membership.active = config;
-    }
-
-    /// The reconfiguration of this zxid is committed: it is no proposal any more.
-    pub fn set_proposed_settled(&mut self, zxid: Zxid) {
-        if self.membership.proposed.as_ref().is_some_and(|(proposed, _)| *proposed <= zxid) {
-            self.set_proposed_none();
-        }
     }
 
     /// Goes to the leader that a committed reconfiguration names, or leads, if it names us.
@@ -496,10 +490,5 @@ impl Common {
         } else {
             Turn::Look
         });
-    }
-
-    fn set_proposed_none(&mut self) {
-        self.membership.proposed = None;
-        self.actions.push(Action::Proposed { config: None });
     }
 }

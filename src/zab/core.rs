@@ -300,9 +300,7 @@ impl Zab {
     pub fn propose(&mut self, zxid: Zxid, txn: Txn) -> Result<(), Refusal> {
         let Part::Leader(leader) = &mut self.part else { return Err(Refusal::NotLeading) };
         let result = leader.propose(&mut self.c, zxid, txn, None);
-        if self.c.turn.is_some() {
-            self.settle();
-        }
+        self.settle();
         result
     }
 
@@ -445,7 +443,7 @@ impl Zab {
                     self.falls_back = true;
                 }
                 Part::Learner(learner) => {
-                    learner.end(&mut self.c);
+                    debug_assert!(learner.conn().is_none(), "who leaves closes the connection");
                     self.falls_back = true;
                 }
                 Part::Looking(_) | Part::None => {}

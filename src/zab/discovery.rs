@@ -50,13 +50,11 @@ impl Leader {
         if let Some((_, config)) = &c.membership.proposed
             && config.version == info.config_version
             && !self.is_established()
+            && config.is_participant(c.sid())
         {
             // What our log only proposes is in force there, so it was committed.
             let config = Arc::clone(config);
             c.activate(config);
-            if !c.votes() {
-                return self.step_down(c);
-            }
         }
         if info.config_version > c.membership.active.version {
             let ours = c.membership.active.version;
@@ -207,9 +205,7 @@ impl Leader {
     }
 
     fn count_epoch_acks(&mut self, c: &mut Common) {
-        if self.phase != Phase::EpochAcks
-            || !c.membership.is_quorum(|sid| self.electing.contains(&sid))
-        {
+        if !c.membership.is_quorum(|sid| self.electing.contains(&sid)) {
             return;
         }
         self.enter(c, Phase::OwnHistory);
@@ -258,7 +254,7 @@ impl Leader {
     /// Begins to bring a learner level.
     fn sync(&mut self, c: &mut Common, conn: ConnId) {
         let end = self.sync_end(c);
-        if c.history.base() > end && self.is_established() {
+        if c.history.base() > end {
             // While we had no learners, proposals were not kept: wait until what is not committed is kept.
             return;
         }
@@ -339,10 +335,12 @@ impl Leader {
     /// follow. One step: nothing can come between.
     fn send_history(&mut self, c: &mut Common, conn: ConnId, after: Zxid) {
         let end = self.sync_end(c);
-        let in_window = after.max(c.history.base());
-        if after < c.history.base() && after < end {
+        let base = c.history.base();
+        let in_window = after.max(base);
+        debug_assert!(base <= end, "what is not committed is kept for whoever is brought level");
+        if after < base {
             // Older than the window: the log has it.
-            c.act(Action::StreamLog { conn, after, through: end.min(c.history.base()) });
+            c.act(Action::StreamLog { conn, after, through: base });
         }
         for entry in c.history.range(in_window, end) {
             c.actions.push(Action::Send {
@@ -438,9 +436,8 @@ impl Leader {
         c.commit(end, first);
         // A reconfiguration that our history ends with is committed with it.
         let before = Arc::clone(&c.membership.active);
-        if let Some((zxid, config)) = c.membership.proposed.clone() {
+        if let Some((_, config)) = c.membership.proposed.clone() {
             c.activate(config);
-            c.set_proposed_settled(zxid);
         }
         c.set_role(Role::Leading { epoch: self.epoch, serving: true });
         let acked: Vec<ConnId> = self

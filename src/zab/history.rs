@@ -101,7 +101,7 @@ impl History {
         if epoch_of(zxid) == epoch_of(self.last) && counter_of(self.last) != 0 {
             zxid == self.last + 1
         } else {
-            epoch_of(zxid) >= epoch_of(self.last) && counter_of(zxid) == first_counter
+            zxid > self.last && counter_of(zxid) == first_counter
         }
     }
 

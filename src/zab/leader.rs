@@ -350,12 +350,12 @@ impl Leader {
         }
     }
 
-    /// Twice a tick: pings; at every second one it is seen whether a quorum is still with us.
+    /// Twice a tick, once established: pings; at every second one it is seen whether a quorum is still with us.
     fn half_tick(&mut self, c: &mut Common) {
         self.tick_at = c.now + c.config.tick_ms / 2;
         let whole = self.tick_is_whole;
         self.tick_is_whole = !whole;
-        let alone = whole && self.is_established() && !self.has_quorum(c);
+        let alone = whole && !self.has_quorum(c);
         if alone && !c.has(Mistake::NeverStepDown) {
             return self.step_down(c);
         }

@@ -152,13 +152,6 @@ impl Learner {
         self.conn
     }
 
-    /// Gives the connection back, for it to be closed.
-    pub fn end(self, c: &mut Common) {
-        if let Some(conn) = self.conn {
-            c.close(conn, CloseReason::RoleChange);
-        }
-    }
-
     pub(super) fn leave(&mut self, c: &mut Common, reason: CloseReason) {
         if let Some(conn) = self.conn.take() {
             c.close(conn, reason);
@@ -234,7 +227,7 @@ impl Learner {
 
     /// Registers. Returns whether the connection was waited for.
     pub fn connected(&mut self, c: &mut Common, attempt: u64, conn: ConnId) -> bool {
-        if self.phase != Phase::Connecting || attempt != self.attempt || self.conn.is_some() {
+        if self.phase != Phase::Connecting || attempt != self.attempt {
             return false;
         }
         self.conn = Some(conn);
@@ -314,9 +307,12 @@ impl Learner {
         }
         self.epoch = epoch;
         // One that is not counted promises nothing: it may learn of any leader that is not older than what it has.
-        let least =
-            if self.kind == Kind::Participant { c.epochs.accepted } else { c.epochs.current };
-        if epoch < least && !(self.kind == Kind::Lost || c.has(Mistake::AcceptLowerEpoch)) {
+        let least = match self.kind {
+            Kind::Participant => c.epochs.accepted,
+            Kind::Observer => c.epochs.current,
+            Kind::Lost => 0,
+        };
+        if epoch < least && !c.has(Mistake::AcceptLowerEpoch) {
             let text = format!("the leader's epoch {epoch} is below the accepted one, {least}");
             return self.leave(c, CloseReason::Refused(text));
         }
@@ -418,10 +414,8 @@ impl Learner {
         if self.conn.is_none() {
             return;
         }
-        let is_news = config.version > c.membership.active.version;
         c.activate(config);
-        c.set_proposed_settled(zxid);
-        if !is_news || !(self.role_changes(c) || designated != self.leader) {
+        if !self.role_changes(c) && designated == self.leader {
             return;
         }
         // Straight to the designated leader, without an election.
@@ -469,7 +463,6 @@ impl Learner {
     pub fn barrier(&mut self, c: &mut Common, token: u64) {
         if let WayBack::Barrier { token: asked, .. } = self.way_back
             && asked == token
-            && self.phase == Phase::Live
         {
             self.flush_way_back(c);
         }

@@ -99,7 +99,7 @@ pub(super) fn may_go_on_leading(old: &EnsembleConfig, new: &EnsembleConfig, sid:
 
 /// Who is to lead once `new` is in force. `acked` says what each server in step has acknowledged.
 ///
-/// `wanted`, or else the present leader, if it still votes at the same place; or else, of the voters that have
+/// `wanted`, a voter of `new`, or else the present leader, if it still votes at the same place; or else, of the voters that have
 /// acknowledged the reconfiguration, the one that has acknowledged most (the greatest sid among equals). `None`: there
 /// is no such voter, which a committed reconfiguration does not allow.
 pub(super) fn designate(
@@ -112,7 +112,6 @@ pub(super) fn designate(
 ) -> Option<Sid> {
     let has_it = |sid: Sid| acked(sid).is_some_and(|acked| acked >= zxid);
     if let Some(wanted) = wanted
-        && new.is_participant(wanted)
         && (wanted == present || has_it(wanted))
     {
         return Some(wanted);

@@ -55,12 +55,6 @@ impl fmt::Display for Show {
     }
 }
 
-impl fmt::Debug for Show {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// One connection of the quorum port, incoming or outgoing. The driver gives out the numbers and **never uses one
 /// twice** in the life of a process, so that what comes late from an old connection can be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
