@@ -40,6 +40,8 @@ pub enum Deed {
     Stage,
     /// That takes the place of the state in force.
     TakeOver,
+    /// It proposes other members; the other server is any one.
+    Propose,
 }
 
 /// What happens to a server.
@@ -79,6 +81,13 @@ pub enum Blow {
         times: u64,
         /// How long.
         for_us: Micros,
+    },
+    /// Its disk is replaced by an empty one.
+    Lose,
+    /// It is asked to hand over, if it leads.
+    HandOver {
+        /// To which, drawn when its time comes.
+        draw: u64,
     },
 }
 
@@ -200,6 +209,31 @@ fn known(plan: &Plan, random: &mut Random) -> (Moment, Vec<Strike>) {
         // The old and the new members part.
         _ => (Moment::Sends("COMMITANDACTIVATE"), vec![away_own, peers(second, Blow::Drop)]),
     }
+}
+
+/// Other members are proposed, and whoever proposed them dies; who comes back without a history may be the one that the
+/// next leader brings level first.
+pub fn draw_upheaval(plan: &Plan, random: &mut Random) -> Aim {
+    let after_us = soon(plan, random);
+    let mut strikes = vec![Strike { peer: false, after_us, blow: crash(plan, random) }];
+    if random.chance(700) {
+        strikes.push(Strike { peer: true, after_us: 0, blow: Blow::Lose });
+    }
+    Aim { moment: Moment::Begins(Deed::Propose), server: None, skip: 0, strikes }
+}
+
+/// What happens while a leader does not know that it has been left: one who has promised itself to the next leader loses
+/// that one; the next leader hands over; one who serves under it loses its history.
+pub fn draw_rift(plan: &Plan, random: &mut Random) -> Aim {
+    let (moment, blow) = match random.below(3) {
+        0 => (Moment::Sends("ACKEPOCH"), Blow::Drop),
+        1 => (Moment::Begins(Deed::Establish), Blow::HandOver { draw: random.bits() }),
+        _ => (Moment::Begins(Deed::Serve), Blow::Lose),
+    };
+    let quarters = *random.pick(&[0, 1, 4]);
+    let after_us = random.spread(plan.tick_ms * MS * quarters / 4);
+    let strikes = vec![Strike { peer: false, after_us, blow }];
+    Aim { moment, server: None, skip: 0, strikes }
 }
 
 fn crash(plan: &Plan, random: &mut Random) -> Blow {

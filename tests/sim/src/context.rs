@@ -1,5 +1,6 @@
 //! What all parts of a run share: the queue, the network, the checker, the report and the trace.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringkeeper::protocol::Zxid;
@@ -80,6 +81,11 @@ pub enum Answer {
     Pinned {
         /// The learner's connection.
         conn: u64,
+    },
+    /// The transaction that the core asked for is committed.
+    Barrier {
+        /// The core's token.
+        token: u64,
     },
     /// The oldest request of a learner that waits has come to its turn.
     Asked,
@@ -207,6 +213,8 @@ pub struct Context {
     pub trace: bool,
     /// The mistake that is planted.
     pub mistakes: ringkeeper::zab::Mistakes,
+    /// Who leads, or means to, in which epoch (the greatest until it is established); for lies.
+    pub leading: BTreeMap<Sid, i64>,
     /// Aimed faults that wait for their moment, and how many such moments they still let go by.
     pub aims: Vec<(Aim, u64)>,
     /// Draws how long a client's messages take.

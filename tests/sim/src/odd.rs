@@ -35,8 +35,12 @@ pub struct Oddities {
     pub stutter_per_mille: u64,
     /// Of a thousand messages those before which something illegal comes.
     pub garbage_per_mille: u64,
+    /// Of a thousand words about who leads those that are lies, where an earlier leader says that it still does.
+    pub lies_per_mille: u64,
     /// Of a thousand cuts of a log those of which a driver says that they cannot be made.
     pub uncut_per_mille: u64,
+    /// NEWLEADER carries a configuration that is only proposed, as Java's does.
+    pub offers_proposed: bool,
     /// Servers whose votes have no configuration, as before ZooKeeper 3.5.
     pub old_votes: Vec<Sid>,
 }
@@ -101,4 +105,5 @@ pub fn draw_rarities(plan: &mut Plan) {
         plan.standalone = true;
         plan.first_counter = 1;
     }
+    plan.odd.offers_proposed = random.chance(200);
 }

@@ -172,6 +172,11 @@ pub enum Fault {
         /// To which, drawn when its time comes.
         draw: u64,
     },
+    /// All followers lose their leader at once, and it is not told.
+    Rift {
+        /// What is aimed at then, drawn when its time comes.
+        draw: u64,
+    },
     /// From now on a moment of the protocol is waited for, and something happens then.
     Aimed(Aim),
 }
@@ -290,6 +295,7 @@ impl Plan {
         odd::draw_rarities(&mut plan);
         plan.faults = draw_faults(&plan);
         aim_faults(&mut plan);
+        draw_upheavals(&mut plan);
         plan
     }
 
@@ -379,6 +385,35 @@ fn aim_faults(plan: &mut Plan) {
         let at = random.below(plan.fault_time);
         let fault = Fault::Aimed(aim::draw(plan, &mut random));
         plan.faults.push(Timed { number: plan.faults.len(), at, fault });
+    }
+}
+
+/// In few seeds the members change while leaders die, or leaders are left without knowing it. Numbered behind the others.
+fn draw_upheavals(plan: &mut Plan) {
+    let mut random = Random::new(plan.seed, "upheavals", 0);
+    let changes = random.chance(60);
+    let rifts = !changes && random.chance(80);
+    if !(changes || rifts) || plan.servers.len() < 3 || !plan.odd.old_votes.is_empty() {
+        return;
+    }
+    let push = |plan: &mut Plan, at, fault| {
+        plan.faults.push(Timed { number: plan.faults.len(), at, fault });
+    };
+    if rifts {
+        plan.odd.lies_per_mille = *random.pick(&[300, 700]);
+    }
+    if changes && random.chance(300) {
+        plan.odd.garbage_per_mille = plan.odd.garbage_per_mille.max(5);
+    }
+    for _ in 0..random.between(2, 6) {
+        let at = random.below(plan.fault_time);
+        if rifts {
+            push(plan, at, Fault::Rift { draw: random.bits() });
+            continue;
+        }
+        let aim = aim::draw_upheaval(plan, &mut random);
+        push(plan, at, Fault::Aimed(aim));
+        push(plan, at + 1, Fault::Reconfigure { draw: random.bits() });
     }
 }
 

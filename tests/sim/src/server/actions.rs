@@ -4,6 +4,7 @@ use ringkeeper::zab::{Action, Packet, Role};
 
 use super::leading::Asked;
 use super::process::{Death, Machine, Process};
+use super::requests::Barrier;
 use crate::aim::{Deed, Moment};
 use crate::config;
 use crate::context::{Answer, Context};
@@ -146,6 +147,11 @@ impl Process {
     /// What a change of role tells who looks on from outside.
     fn witness_role(&self, ctx: &mut Context, machine: &Machine, was: Role) {
         let sid = machine.sid;
+        match self.role {
+            Role::Leading { epoch, serving: true } => ctx.leading.insert(sid, epoch),
+            Role::Leading { .. } => ctx.leading.insert(sid, i64::MAX),
+            _ => ctx.leading.remove(&sid),
+        };
         let serves = matches!(self.role, Role::Leading { serving: true, .. });
         match serves {
             true => ctx.checker.company.begins(sid, ctx.queue.now()),
@@ -174,8 +180,8 @@ impl Process {
 
     pub(super) fn retry_barrier(&mut self, ctx: &mut Context, machine: &mut Machine) {
         let patience: Micros = ctx.plan.tick_ms * MS * 2;
-        if let Some((token, _, at)) = self.barrier
-            && ctx.now() > at + patience
+        if let Some(&Barrier { token, sent_at, .. }) = self.barriers.last()
+            && ctx.now() > sent_at + patience
         {
             self.begin_barrier(ctx, machine, token);
         }

@@ -31,9 +31,10 @@ impl Process {
             (Port::Election, Wire::Message(sent)) => {
                 let link = self.links.get_mut(&from).filter(|link| link.conn == Some(conn));
                 let Some(reader) = link.and_then(|link| link.reader.as_mut()) else { return };
-                if let Some(Message::Vote(vote)) = read(ctx, machine, reader, &sent) {
+                if let Some(Message::Vote(mut vote)) = read(ctx, machine, reader, &sent) {
                     // The time that has passed may have made it look for a leader.
                     self.carry_out(ctx, machine);
+                    self.lie_of_leader(ctx, machine, from, &mut vote);
                     ctx.checker.elections.hears(machine.sid, from, &vote);
                     self.garbage_vote(ctx, machine, from, &vote);
                     self.zab.handle_notification(from, vote);
@@ -81,7 +82,8 @@ impl Process {
                         continue;
                     }
                     let Some(Inbox { inputs, .. }) = self.inputs.get_mut(&conn) else { return };
-                    if let Some(Input::Packet(packet)) = inputs.pop_front() {
+                    if let Some(Input::Packet(mut packet)) = inputs.pop_front() {
+                        self.lie(ctx, machine, &mut packet);
                         if ctx.plan.odd.stutter_per_mille > 0 {
                             self.tell(ctx, Told::Packet(id, packet.clone()));
                         }
@@ -144,6 +146,7 @@ impl Process {
             Answer::Epochs => self.store_epochs(ctx, machine),
             Answer::Truncated { last, generation } => {
                 self.log_busy = false;
+                self.last_cut = Some((last, generation));
                 self.tell(ctx, Told::Truncated(last, generation));
                 self.zab.handle_truncated(last, generation);
             }
@@ -177,6 +180,7 @@ impl Process {
             }
             Answer::Pinned { conn } => self.pinned(ctx, ConnId(conn)),
             Answer::Asked => self.learner_turn(ctx, machine),
+            Answer::Barrier { token } => self.barrier_done(ctx, token),
             Answer::Dialled { .. } => {}
             Answer::Deadline => {
                 if ctx.now() >= self.deadline_at {
@@ -186,6 +190,7 @@ impl Process {
             Answer::Beat => self.beat(ctx, machine),
         }
         self.stutter(ctx, machine);
+        self.garbage_between(ctx, machine);
         self.pump(ctx, machine);
         self.carry_out(ctx, machine);
         self.take_all_inputs(ctx, machine);

@@ -12,6 +12,7 @@ use ringkeeper::zab::{ConnId, EnsembleConfig, LearnerRequest, Mistake, Refusal, 
 use super::process::{Machine, Process};
 use super::requests::SYNC;
 use super::stutter::Told;
+use crate::aim::{Deed, Moment};
 use crate::context::{Answer, Context};
 use crate::time::MS;
 
@@ -273,6 +274,9 @@ impl Process {
         if let Err(refusal) = done {
             self.wrong(ctx, machine, format!("a checked reconfiguration is refused: {refusal}"));
         }
+        let servers = &ctx.plan.servers;
+        let other = Some(servers[zxid as usize % servers.len()]).filter(|sid| *sid != machine.sid);
+        ctx.moment(machine.sid, other, Moment::Begins(Deed::Propose));
         self.carry_out(ctx, machine);
         true
     }

@@ -1,6 +1,10 @@
 //! Connections to other servers, and what is sent on them.
 
-use ringkeeper::zab::{CloseReason, ConnId, Mistake, Packet, Role, Sid};
+use std::sync::Arc;
+
+use ringkeeper::zab::{
+    CloseReason, ConnId, EnsembleConfig, Mistake, Packet, Role, Sid, counter_of,
+};
 
 use super::process::{Inbox, Link, Machine, Process};
 use super::stutter::Told;
@@ -139,9 +143,12 @@ impl Process {
         conn: ConnId,
         packet: Packet,
     ) {
-        match packet {
+        let mut packet = packet;
+        match &mut packet {
             Packet::Diff { .. } => ctx.report.diffs += 1,
             Packet::Trunc { .. } => ctx.report.truncs += 1,
+            Packet::Ack { zxid } if counter_of(*zxid) == 0 => self.acked_new_leader = Some(conn),
+            Packet::NewLeader { config, .. } => self.offer(ctx, machine.sid, config),
             _ => {}
         }
         if self.leaves_out(ctx, machine, conn, &packet) {
@@ -155,6 +162,18 @@ impl Process {
             ctx.check(checked);
         }
         post(ctx, machine, conn.0, Message::Packet(packet));
+    }
+
+    /// What NEWLEADER tells of the members: nothing, before ZooKeeper 3.5; since then the last that the leader has seen,
+    /// committed or not.
+    fn offer(&self, ctx: &Context, sid: Sid, config: &mut Option<Arc<EnsembleConfig>>) {
+        if ctx.plan.odd.old_votes.contains(&sid) {
+            *config = None;
+        } else if ctx.plan.odd.offers_proposed
+            && let Some((_, proposed)) = &self.proposed
+        {
+            *config = Some(Arc::clone(proposed));
+        }
     }
 
     /// The epoch in which its word counts now, as a leader's or a follower's.

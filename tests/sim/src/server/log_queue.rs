@@ -100,6 +100,7 @@ impl Process {
         generation: ringkeeper::zab::Generation,
         to: Zxid,
     ) {
+        self.stutter_of_cuts(ctx, machine);
         let uncut = ctx.plan.odd.uncut_per_mille;
         if uncut > 0 && machine.pieces.chance(uncut) {
             // As if the log had no such transaction.
@@ -291,6 +292,7 @@ mod tests {
             aims: Vec::new(),
             client_random: random("clients"),
             client_at: Vec::new(),
+            leading: Default::default(),
             plan: plan.clone(),
         };
         let mut machine = Machine {

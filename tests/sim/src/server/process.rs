@@ -7,12 +7,12 @@ use ringkeeper::log::LogOptions;
 use ringkeeper::prepare::{Output, PrepareConfig};
 use ringkeeper::protocol::Zxid;
 use ringkeeper::zab::{
-    Action, ConnId, Durable, EnsembleConfig, Mistake, Notification, Packet, Role, Sid, Zab,
-    ZabConfig,
+    Action, ConnId, Durable, EnsembleConfig, Generation, Mistake, Notification, Packet, Role, Sid,
+    Zab, ZabConfig,
 };
 
 use super::leading::{Asked, Tracked};
-use super::requests::Attached;
+use super::requests::{Attached, Barrier};
 use super::state::{State, Submitted};
 use super::stutter::Told;
 use crate::check::{Rule, Violation};
@@ -147,8 +147,12 @@ pub struct Process {
     pub(super) asked: VecDeque<Asked>,
     /// What the core was told of late: see [`stutter`](super::stutter).
     pub(super) told: VecDeque<Told>,
+    /// What it last said of a cut of its log.
+    pub(super) last_cut: Option<(Zxid, Generation)>,
     /// What is done now was called forth by something illegal.
     pub(super) garbled: bool,
+    /// Where NEWLEADER was acknowledged last.
+    pub(super) acked_new_leader: Option<ConnId>,
     /// How many strangers have connected: see [`garbage`](super::garbage).
     pub(super) strangers: u64,
     pub(super) spares_due: bool,
@@ -163,9 +167,8 @@ pub struct Process {
     pub(super) syncs: VecDeque<i64>,
     pub(super) sessions_made: i64,
     pub(super) tracker: BTreeMap<i64, Tracked>,
-    /// A barrier that the core asked for, the request that is to be it, and when it was sent.
-    pub(super) barrier: Option<(u64, i32, Micros)>,
-    pub(super) barriers: i32,
+    pub(super) barriers: Vec<Barrier>,
+    pub(super) barriers_sent: i32,
     /// Clients have been told of what is committed up to here.
     pub(super) shown: Zxid,
 }
@@ -260,7 +263,9 @@ impl Process {
             epochs: Epochs { accepted: epochs.accepted.max(epochs.current), ..epochs },
             asked: VecDeque::new(),
             told: VecDeque::new(),
+            last_cut: None,
             garbled: false,
+            acked_new_leader: None,
             strangers: 0,
             spares_due: false,
             deadline_at: Micros::MAX,
@@ -275,8 +280,8 @@ impl Process {
             syncs: VecDeque::new(),
             sessions_made: 0,
             tracker: BTreeMap::new(),
-            barrier: None,
-            barriers: 0,
+            barriers: Vec::new(),
+            barriers_sent: 0,
             shown: committed,
         };
         ctx.queue.put(

@@ -10,7 +10,8 @@ use super::process::{Machine, Process};
 use super::stutter::Told;
 use crate::check::Applied;
 use crate::client::{Ask, Reply, What, create_session_body};
-use crate::context::{Context, Event};
+use crate::context::{Answer, Context, Event};
+use crate::time::Micros;
 
 /// A client's connection whose session is attached.
 pub(super) struct Attached {
@@ -52,7 +53,7 @@ impl Process {
         }
         self.syncs.clear();
         self.tracker.clear();
-        self.barrier = None;
+        self.barriers.clear();
     }
 
     /// A client's message.
@@ -253,13 +254,17 @@ impl Process {
     ) {
         let (session, cxid, zxid) = (applied.session, applied.cxid, applied.mark.0);
         self.shown = zxid;
-        if let Some((token, barrier, _)) = self.barrier
-            && session == barrier_session(machine.sid)
-            && cxid == barrier
+        if session == barrier_session(machine.sid)
+            && let Some(at) = self.barriers.iter().position(|asked| asked.cxid == cxid)
         {
-            self.barrier = None;
-            self.tell(ctx, Told::Barrier(token));
-            self.zab.handle_barrier(token);
+            let token = self.barriers.swap_remove(at).token;
+            match ctx.plan.odd.late_us {
+                0 => self.barrier_done(ctx, token),
+                late_us => {
+                    let after = machine.random.spread(late_us);
+                    self.answer_in(ctx, machine, after, Answer::Barrier { token });
+                }
+            }
         }
         if applied.opens {
             return self.attach(ctx, session);
@@ -287,9 +292,10 @@ impl Process {
 
     /// Sends a request that becomes a transaction whatever comes of it.
     pub(super) fn begin_barrier(&mut self, ctx: &mut Context, machine: &mut Machine, token: u64) {
-        self.barriers += 1;
-        let cxid = self.barriers + (self.number as i32) * 1000;
-        self.barrier = Some((token, cxid, ctx.now()));
+        self.barriers_sent += 1;
+        let cxid = self.barriers_sent + (self.number as i32) * 1000;
+        // One that was sent before may still be committed.
+        self.barriers.push(Barrier { token, cxid, sent_at: ctx.now() });
         // Nobody has this session: an error transaction.
         let (session, kind) = (barrier_session(machine.sid), OpCode::Delete as i32);
         let mut body = Vec::new();
@@ -298,6 +304,19 @@ impl Process {
         // Where it cannot be sent it is tried again.
         let _ = self.zab.forward(request);
     }
+
+    /// Tells the core.
+    pub(super) fn barrier_done(&mut self, ctx: &Context, token: u64) {
+        self.tell(ctx, Told::Barrier(token));
+        self.zab.handle_barrier(token);
+    }
+}
+
+/// A request that the core asked for, to become a transaction.
+pub(super) struct Barrier {
+    pub token: u64,
+    pub cxid: i32,
+    pub sent_at: Micros,
 }
 
 /// The session that stands for a server's own requests.

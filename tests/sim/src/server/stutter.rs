@@ -51,6 +51,9 @@ impl Process {
         if machine.pieces.chance(100) {
             return self.ask_out_of_turn(ctx, machine);
         }
+        if machine.pieces.chance(50) {
+            return self.hand_over_early(ctx, machine);
+        }
         let at = machine.pieces.below(self.told.len() as u64) as usize;
         let told = self.told[at].clone();
         ctx.tell(|| format!("{}: says again: {told:?}", machine.sid));
@@ -85,6 +88,27 @@ impl Process {
                     self.wrong(ctx, machine, format!("0x{zxid:x} could be proposed twice"));
                 }
             }
+        }
+    }
+
+    /// Does not ask whether a packet may come now.
+    fn hand_over_early(&mut self, ctx: &mut Context, machine: &Machine) {
+        let waits = |conn: &&u64| !self.zab.wants_input(ConnId(**conn));
+        if let Some(conn) = self.inputs.keys().find(waits) {
+            let conn = ConnId(*conn);
+            ctx.tell(|| format!("{}: hands over a packet too early, of {conn:?}", machine.sid));
+            self.zab.handle_packet(conn, Packet::Ping { zxid: 0, touched: Vec::new() });
+        }
+    }
+
+    /// Says an earlier cut's answer again, when another one is under way.
+    pub(super) fn stutter_of_cuts(&mut self, ctx: &mut Context, machine: &Machine) {
+        if let Some((last, generation)) = self.last_cut
+            && ctx.plan.odd.stutter_per_mille > 0
+        {
+            ctx.tell(|| format!("{}: says again that its log was cut", machine.sid));
+            ctx.report.said_again += 1;
+            self.zab.handle_truncated(last, generation);
         }
     }
 

@@ -3,6 +3,7 @@
 use ringkeeper::zab::{ServerKind, Sid};
 
 use super::World;
+use crate::aim;
 use crate::check::{Rule, Violation};
 use crate::context::{Event, FaultEnd};
 use crate::plan::Fault;
@@ -79,11 +80,22 @@ impl World {
             Fault::Lose { server } => self.lose(server),
             Fault::Reconfigure { draw } => self.reconfigure(draw),
             Fault::HandOver { draw } => self.hand_over(draw),
+            Fault::Rift { draw } => self.rift(draw),
             Fault::Aimed(aim) => {
                 let skip = aim.skip;
                 self.ctx.aims.push((aim, skip));
             }
         }
+    }
+
+    /// All followers lose their leader, which does not know.
+    fn rift(&mut self, draw: u64) {
+        let Some(leader) = self.leader() else { return };
+        for other in self.ctx.plan.servers.clone() {
+            self.cut_connections(leader, other, [false, true]);
+        }
+        let aim = aim::draw_rift(&self.ctx.plan, &mut Random::new(draw, "rift", 0));
+        self.ctx.aims.push((aim, 0));
     }
 
     pub(super) fn ends(&mut self, for_us: Micros, end: FaultEnd) {
@@ -204,7 +216,7 @@ impl World {
         self.crash_if_running(sid, false, 50 * MS);
     }
 
-    fn lose(&mut self, sid: Sid) {
+    pub(super) fn lose(&mut self, sid: Sid) {
         // A server that never had anything to lose begins anew, not as one that has lost it.
         let was_member = Epochs::read(&self.servers[(sid - 1) as usize].machine.disk);
         if !self.can_lose(sid) || was_member.is_none() {

@@ -7,7 +7,7 @@ mod faults;
 mod operator;
 mod strikes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ringkeeper::zab::{Mistakes, Sid};
@@ -82,6 +82,7 @@ impl World {
             violation: None,
             trace,
             mistakes,
+            leading: BTreeMap::new(),
             aims: Vec::new(),
             client_random: Random::new(seed, "clients", 0),
             client_at: vec![[0; 2]; plan.clients.count],

@@ -95,6 +95,7 @@ impl World {
         if server.process.take().is_some() {
             self.ctx.report.crashes += 1;
             self.ctx.checker.ended(sid);
+            self.ctx.leading.remove(&sid);
         }
         server.paused_until = 0;
         server.machine.fail_write = false;
@@ -122,7 +123,7 @@ impl World {
         !server.suspect && Epochs::read(&server.machine.disk).is_none_or(|epochs| epochs.intact)
     }
 
-    fn leader(&self) -> Option<Sid> {
+    pub(super) fn leader(&self) -> Option<Sid> {
         let leads = |s: &&super::Server| s.process.as_ref().is_some_and(Process::leads);
         self.servers.iter().find(leads).map(|s| s.machine.sid)
     }
@@ -174,6 +175,13 @@ impl World {
                 },
             }
         }
+        if Random::new(draw, "all move", 0).chance(150) {
+            // To another network, all of them.
+            for server in &mut servers {
+                let port = if server.quorum_address.ends_with('8') { 2889 } else { 2888 };
+                server.quorum_address = format!("server{}:{port}", server.sid);
+            }
+        }
         servers.sort_by_key(|server| server.sid);
         if servers.iter().all(|s| s.kind == ServerKind::Observer || grouped && s.weight == 0) {
             return;
@@ -191,7 +199,16 @@ impl World {
 
     /// An administrator asks the leader to hand over.
     pub(super) fn hand_over(&mut self, draw: u64) {
-        let Some(leader) = self.leader().filter(|_| self.may_change()) else { return };
+        if let Some(leader) = self.leader() {
+            self.hand_over_at(leader, draw);
+        }
+    }
+
+    /// As [`hand_over`](World::hand_over), a certain one.
+    pub(super) fn hand_over_at(&mut self, leader: Sid, draw: u64) {
+        if !self.may_change() {
+            return;
+        }
         let mut random = Random::new(draw, "hand over", 0);
         let Some(process) = &self.servers[self.index(leader)].process else { return };
         let servers = process.config().servers.clone();

@@ -42,6 +42,8 @@ impl World {
                 let server = &mut self.servers[index];
                 server.paused_until = server.paused_until.max(until);
             }
+            Blow::Lose => self.lose(sid),
+            Blow::HandOver { draw } => self.hand_over_at(sid, draw),
             Blow::Slow { times, for_us } => {
                 let index = self.index(sid);
                 self.servers[index].machine.disk_times = times;
