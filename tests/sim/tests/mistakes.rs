@@ -16,36 +16,38 @@ const CAUGHT: &[(Mistake, u64, u64)] = &[
     (Mistake::AckBeforeLogSynced, 0, 50),
     (Mistake::NewLeaderAckBeforeLogSynced, 0, 50),
     (Mistake::CurrentEpochBeforeLog, 0, 50),
-    (Mistake::AckEpochBeforeStored, 0, 100),
+    (Mistake::AckEpochBeforeStored, 0, 50),
     (Mistake::LeaderCountsItselfEarly, 0, 50),
     (Mistake::LeaderHistoryNotDurable, 0, 50),
     (Mistake::LeaderForgetsAcceptedEpoch, 0, 50),
     (Mistake::DurableIsHighestWrite, 0, 50),
     (Mistake::SyncFailureIgnored, 0, 50),
     (Mistake::EpochsTorn, 0, 400),
-    (Mistake::VoteByCommitted, 0, 400),
+    (Mistake::VoteByCommitted, 0, 50),
     (Mistake::VotesAcrossRounds, 0, 50),
     (Mistake::LeaderByHearsay, 0, 50),
-    (Mistake::IgnoreFresherAckEpoch, 0, 400),
-    (Mistake::AckEpochCountedTwice, 200, 400),
+    (Mistake::IgnoreFresherAckEpoch, 0, 200),
+    (Mistake::AckEpochCountedTwice, 0, 400),
     (Mistake::ReuseEpoch, 0, 50),
+    (Mistake::AcceptLowerEpoch, 0, 50),
     (Mistake::DamagedLogVotes, 0, 50),
+    (Mistake::RejoinWithoutBarrier, 300, 400),
     (Mistake::LeaderServesBeforeQuorum, 0, 50),
     (Mistake::CommittedLeftOutOfSync, 0, 50),
-    (Mistake::ForwardingGap, 0, 400),
+    (Mistake::ForwardingGap, 0, 50),
     (Mistake::SkipTrunc, 0, 50),
     (Mistake::TruncOneTooFew, 0, 50),
-    (Mistake::TruncAcrossEpoch, 0, 400),
+    (Mistake::TruncAcrossEpoch, 0, 50),
     (Mistake::DropOutstandingAtUpToDate, 0, 50),
     (Mistake::ServeBeforeUpToDate, 0, 50),
     (Mistake::ZxidGapAccepted, 0, 50),
     (Mistake::SnapshotInForceEarly, 0, 200),
-    (Mistake::SnapshotHoldsUncommitted, 0, 100),
-    (Mistake::OldLogDroppedEarly, 0, 100),
-    (Mistake::StaleFrameAfterTrunc, 0, 400),
+    (Mistake::SnapshotHoldsUncommitted, 0, 50),
+    (Mistake::OldLogDroppedEarly, 0, 200),
+    (Mistake::StaleFrameAfterTrunc, 0, 200),
     (Mistake::StreamOneTooFew, 0, 50),
     (Mistake::OldConnectionAckCounted, 0, 50),
-    (Mistake::StaleCompletionCounted, 1300, 400),
+    (Mistake::StaleCompletionCounted, 700, 400),
     (Mistake::CommitMismatchSkipped, 0, 50),
     (Mistake::AckOfOtherEpochCounted, 0, 50),
     (Mistake::HalfIsQuorum, 0, 50),
@@ -59,15 +61,12 @@ const CAUGHT: &[(Mistake, u64, u64)] = &[
     (Mistake::PublishBeforeCommit, 0, 50),
     (Mistake::EphemeralAfterClose, 0, 50),
     (Mistake::OldOwnerServed, 200, 400),
-    (Mistake::OldQuorumDroppedEarly, 0, 100),
-    (Mistake::NewQuorumNotAsked, 0, 100),
-    (Mistake::ProposedConfigForgotten, 300, 400),
-    (Mistake::ActivateAtProposal, 0, 50),
+    (Mistake::OldQuorumDroppedEarly, 0, 50),
+    (Mistake::NewQuorumNotAsked, 0, 50),
+    (Mistake::ProposedConfigForgotten, 0, 200),
+    (Mistake::ActivateAtProposal, 0, 200),
     (Mistake::OldLeaderCommitsAfterHandOver, 0, 200),
 ];
-
-/// Not caught so far: see docs/design/simulator.md.
-const MISSED: &[Mistake] = &[Mistake::AcceptLowerEpoch, Mistake::RejoinWithoutBarrier];
 
 /// Seeds in which the core must bear a peer's mistakes.
 const BORNE_SEEDS: u64 = 150;
@@ -114,7 +113,7 @@ fn each_is_caught_within_its_number_of_seeds() {
 fn none_is_left_out() {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     let lists = CAUGHT.iter().map(|(mistake, ..)| mistake);
-    let lists = lists.chain(MISSED).chain(Mistake::BORNE);
+    let lists = lists.chain(Mistake::BORNE);
     lists.for_each(|mistake| *known.entry(mistake.name()).or_default() += 1);
     let wrong: Vec<&str> = Mistake::ALL
         .iter()
