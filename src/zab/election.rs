@@ -246,12 +246,14 @@ fn own_vote(c: &Common) -> Vote {
 /// ZooKeeper's `totalOrderPredicate`; but of equals one that votes already goes before one that only a proposed
 /// configuration has. Those who have not heard of that one could neither vote for it nor find it, and both quorums are
 /// needed. As nothing is proposed behind a reconfiguration before it is committed, a server of the old configuration is
-/// always among the freshest.
+/// always among the freshest. And any vote is better than one for a server without weight, which never leads but begins
+/// with itself: the proposed configuration may need its voice.
 fn is_better(c: &Common, new: &Vote, old: &Vote) -> bool {
     let active = &c.membership.active;
     let order =
         |vote: &Vote| (vote.peer_epoch, vote.zxid, active.is_participant(vote.leader), vote.leader);
-    quorum::weight(active, new.leader) > 0 && order(new) > order(old)
+    let may_lead = |vote: &Vote| quorum::weight(active, vote.leader) > 0;
+    may_lead(new) && (!may_lead(old) || order(new) > order(old))
 }
 
 /// Whether a quorum of `votes` is with the leader of `ballot`, and that leader leads. That others say so is not
