@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -65,6 +66,24 @@ pub fn run(plan: &Arc<Plan>, mistakes: Mistakes, trace: bool) -> Outcome {
             Outcome { violation, report: Report { runs: 1, ..Report::default() } }
         }
     }
+}
+
+/// Does jobs 0 to `jobs` - 1 on two threads: what each gave, in their order.
+pub fn on_two_threads<T: Send>(jobs: u64, job: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let own = numbers.take_while(|number| *number < jobs);
+        own.map(|number| (number, job(number))).collect::<Vec<_>>()
+    };
+    let mut all = std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mut all = work();
+        all.extend(other.join().expect("a run's panics are caught"));
+        all
+    });
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, given)| given).collect()
 }
 
 /// A plan without some of its faults.

@@ -3,12 +3,11 @@
 #![cfg(debug_assertions)]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ringkeeper::zab::{Mistake, Mistakes};
 use ringkeeper_sim::plan::Plan;
-use ringkeeper_sim::run::run;
+use ringkeeper_sim::run::{on_two_threads, run};
 
 /// Mistakes, the first seed that is tried, and how many of them each is caught within. Those that take hundreds begin
 /// where the survey from seed 0 found them, for the time's sake: docs/design/simulator.md has what it found.
@@ -71,27 +70,6 @@ const CAUGHT: &[(Mistake, u64, u64)] = &[
 /// Seeds in which the core must bear a peer's mistakes.
 const BORNE_SEEDS: u64 = 150;
 
-/// Runs jobs on two threads; says which did not hold.
-fn failed(jobs: usize, holds: impl Fn(usize) -> bool + Sync) -> Vec<usize> {
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        loop {
-            let job = next.fetch_add(1, Ordering::Relaxed);
-            if job >= jobs {
-                return;
-            }
-            if !holds(job) {
-                failed.lock().expect("nobody panics with it").push(job);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        work();
-    });
-    failed.into_inner().expect("nobody panics with it")
-}
-
 fn breaks(seed: u64, mistakes: Mistakes) -> bool {
     run(&Arc::new(Plan::of(seed)), mistakes, false).violation.is_some()
 }
@@ -104,8 +82,9 @@ fn is_caught((mistake, from, seeds): (Mistake, u64, u64)) -> bool {
 
 #[test]
 fn each_is_caught_within_its_number_of_seeds() {
-    let missed = failed(CAUGHT.len(), |at| is_caught(CAUGHT[at]));
-    let missed: Vec<&str> = missed.iter().map(|at| CAUGHT[*at].0.name()).collect();
+    let caught = on_two_threads(CAUGHT.len() as u64, |at| is_caught(CAUGHT[at as usize]));
+    let missed = CAUGHT.iter().zip(caught).filter(|(_, caught)| !caught);
+    let missed: Vec<&str> = missed.map(|((mistake, ..), _)| mistake.name()).collect();
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
@@ -129,10 +108,12 @@ fn none_is_left_out() {
 fn what_a_peer_leaves_out_is_borne() {
     for mistake in Mistake::BORNE {
         // Where clients stop with the faults nothing may come behind what was left out, and tell.
-        let told = |seed: &u64| Plan::of(*seed).first_counter == 1;
-        let seeds: Vec<u64> = (0..BORNE_SEEDS).filter(told).collect();
-        let broken = failed(seeds.len(), |at| !breaks(seeds[at], Mistakes::plant(*mistake)));
-        let broken: Vec<u64> = broken.iter().map(|at| seeds[*at]).collect();
+        let told = |seed: u64| Plan::of(seed).first_counter == 1;
+        let breaks = on_two_threads(BORNE_SEEDS, |seed| {
+            told(seed) && breaks(seed, Mistakes::plant(*mistake))
+        });
+        let broken: Vec<u64> =
+            (0..).zip(breaks).filter(|(_, breaks)| *breaks).map(|(seed, _)| seed).collect();
         assert!(broken.is_empty(), "{} breaks seeds {broken:?}", mistake.name());
     }
 }

@@ -1,12 +1,11 @@
 //! A bounded share of the seeds, for every run of the tests. Any number: the command `simulate`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringkeeper::zab::Mistakes;
 use ringkeeper_sim::plan::Plan;
 use ringkeeper_sim::report::Report;
-use ringkeeper_sim::run::run;
+use ringkeeper_sim::run::{on_two_threads, run};
 
 /// `RINGKEEPER_SIM_SEEDS`, or what takes a few seconds.
 fn seeds() -> u64 {
@@ -16,29 +15,14 @@ fn seeds() -> u64 {
 
 #[test]
 fn no_rule_is_broken() {
-    let (next, end) = (AtomicU64::new(0), seeds());
-    let work = || {
-        let (mut seen, mut failures) = (Report::default(), Vec::new());
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return (seen, failures);
-            }
-            let outcome = run(&Arc::new(Plan::of(seed)), Mistakes::default(), false);
-            seen.add(&outcome.report);
-            failures.extend(outcome.violation.map(|v| format!("seed {seed}: {v}")));
-        }
-    };
-    let (seen, failures) = std::thread::scope(|scope| {
-        let threads = [scope.spawn(work), scope.spawn(work)];
-        let mut all = (Report::default(), Vec::new());
-        for thread in threads {
-            let (seen, failures) = thread.join().expect("a run's panics are caught");
-            all.0.add(&seen);
-            all.1.extend(failures);
-        }
-        all
-    });
+    let end = seeds();
+    let (mut seen, mut failures) = (Report::default(), Vec::new());
+    for (seed, outcome) in (0..)
+        .zip(on_two_threads(end, |seed| run(&Arc::new(Plan::of(seed)), Mistakes::default(), false)))
+    {
+        seen.add(&outcome.report);
+        failures.extend(outcome.violation.map(|v| format!("seed {seed}: {v}")));
+    }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     // A world in which nothing happens breaks no rule either.
     let depth = [

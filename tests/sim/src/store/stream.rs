@@ -9,6 +9,23 @@ use ringkeeper::zab::wire::{AclEntry, NodeStat, SnapshotPiece};
 
 use super::snapshot::{self, put_acl, put_node, put_sessions, seal};
 
+/// A stat as a `$to`: the tree's and the wire's have the same fields.
+macro_rules! stat_as {
+    ($to:ident, $stat:expr) => {
+        $to {
+            czxid: $stat.czxid,
+            mzxid: $stat.mzxid,
+            ctime_ms: $stat.ctime_ms,
+            mtime_ms: $stat.mtime_ms,
+            version: $stat.version,
+            cversion: $stat.cversion,
+            aversion: $stat.aversion,
+            ephemeral_owner: $stat.ephemeral_owner,
+            pzxid: $stat.pzxid,
+        }
+    };
+}
+
 /// The number of the list by which everybody may do everything; it is never sent.
 const OPEN: i64 = -1;
 
@@ -45,7 +62,7 @@ fn put_pieces(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
             }
         };
         let path = if node.path == ROOT { "" } else { node.path };
-        SnapshotPiece::Node { path, data: node.data, acl, stat: to_wire(&node.stat) }
+        SnapshotPiece::Node { path, data: node.data, acl, stat: stat_as!(NodeStat, node.stat) }
             .encode(&mut nodes);
     }
     SnapshotPiece::AclLists(lists.len() as u32).encode(out);
@@ -59,56 +76,6 @@ fn put_pieces(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
 
 fn entry(acl: &AclRef<'_>) -> AclEntry {
     AclEntry { perms: acl.perms, scheme: acl.scheme.to_owned(), id: acl.id.to_owned() }
-}
-
-fn to_wire(stat: &StatPersisted) -> NodeStat {
-    let StatPersisted {
-        czxid,
-        mzxid,
-        ctime_ms,
-        mtime_ms,
-        version,
-        cversion,
-        aversion,
-        ephemeral_owner,
-        pzxid,
-    } = *stat;
-    NodeStat {
-        czxid,
-        mzxid,
-        ctime_ms,
-        mtime_ms,
-        version,
-        cversion,
-        aversion,
-        ephemeral_owner,
-        pzxid,
-    }
-}
-
-fn from_wire(stat: &NodeStat) -> StatPersisted {
-    let NodeStat {
-        czxid,
-        mzxid,
-        ctime_ms,
-        mtime_ms,
-        version,
-        cversion,
-        aversion,
-        ephemeral_owner,
-        pzxid,
-    } = *stat;
-    StatPersisted {
-        czxid,
-        mzxid,
-        ctime_ms,
-        mtime_ms,
-        version,
-        cversion,
-        aversion,
-        ephemeral_owner,
-        pzxid,
-    }
 }
 
 /// A snapshot that is being received.
@@ -143,7 +110,7 @@ impl Received {
             SnapshotPiece::Node { path, data, acl, stat } => {
                 let path = if path.is_empty() { ROOT } else { path };
                 let list = self.lists.get(acl).ok_or("a node names an ACL list that is none")?;
-                put_node(&mut self.nodes, path, *data, &from_wire(stat));
+                put_node(&mut self.nodes, path, *data, &stat_as!(StatPersisted, stat));
                 put_acl(&mut self.nodes, list);
             }
             SnapshotPiece::End => {
