@@ -66,11 +66,11 @@ pub enum LogError {
         /// Replay was asked to start behind this zxid.
         from_zxid: Zxid,
     },
-    /// Segments are there, but neither the first nor any in which something was written.
+    /// Segments are there, but neither the first nor any that begins with a whole frame.
     #[error(
-        "log: the oldest segment, {name}, has nothing in it: those before it, in which everything was written, are missing. \
-         Restore the snapshots and the log from a backup; only if this server may go on with what the newest snapshot \
-         holds, if there is one, remove the log's directory"
+        "log: the oldest segment, {name}, has nothing in it that can be read: it is damaged, or those before it, in which \
+         everything was written, are missing. Restore the snapshots and the log from a backup; only if this server may go \
+         on with what the newest snapshot holds, if there is one, remove the log's directory"
     )]
     NoBeginning {
         /// The oldest segment file.

@@ -102,14 +102,6 @@ pub fn recover_in<D: LogDir>(
     apply: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
 ) -> Result<(Recovered, LogTail<D>), LogError> {
     let segments = segment::open_all(&*dir)?;
-    // Segments are numbered from 1, and the one that is written to never goes: only with its directory. A snapshot does
-    // not make up for it, for more was logged behind that.
-    if let Some(first) = segments.first()
-        && first.index > 1
-        && segments.iter().all(|segment| segment.head.is_none())
-    {
-        return Err(LogError::NoBeginning { name: first.name.clone() });
-    }
     let mut transactions = 0;
     let mut visit = |zxid: Zxid, bytes: &[u8]| {
         if zxid <= from_zxid {
@@ -123,6 +115,7 @@ pub fn recover_in<D: LogDir>(
     let (mut recovered, end, live) = (walk.recovered, walk.end, walk.live);
     recovered.transactions = transactions;
     let beyond = search_beyond(&segments, end.as_ref())?;
+    refuse_no_beginning(&segments)?;
     if let Some(end) = &end {
         recovered.cut = cut_report(&segments, end, beyond.frames)?;
         recovered.last_zxid = end.last_zxid;
@@ -143,6 +136,17 @@ pub fn recover_in<D: LogDir>(
     let committed_zxid = recovered.committed_zxid;
     let tail = LogTail { dir, segments, live, end, incarnation_max, from_zxid, committed_zxid };
     Ok((recovered, tail))
+}
+
+/// Segments are numbered from 1, and the one that is written to never goes: only with its directory. A snapshot does not
+/// make up for it, for more was logged behind that.
+fn refuse_no_beginning<F>(segments: &[Segment<F>]) -> Result<(), LogError> {
+    match segments.first() {
+        Some(first) if first.index > 1 && segments.iter().all(|s| s.head.is_none()) => {
+            Err(LogError::NoBeginning { name: first.name.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads the transactions behind `from` up to `through` back, in order, while the log is being

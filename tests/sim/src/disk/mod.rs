@@ -54,6 +54,8 @@ struct State {
     /// Synchronous changes that still succeed before the process dies.
     changes_left: Option<u64>,
     dead: bool,
+    /// A bit of what was written has turned over.
+    rotted: bool,
     /// What tears, and how, at the next crash.
     torn: Option<Random>,
 }
@@ -252,7 +254,13 @@ impl Disk {
         let used = written.iter().rposition(|b| *b != 0)?;
         let at = random.below(used as u64 + 1) as usize;
         written[at] ^= 1 << random.below(8);
+        state.rotted = true;
         Some(format!("file {id} at offset {}", offset as usize + at))
+    }
+
+    /// Whether rot has changed anything since the disk was new.
+    pub fn has_rotted(&self) -> bool {
+        self.lock().rotted
     }
 
     /// The log was cut: which of its writes still count cannot be told from here, so rot spares them.

@@ -104,9 +104,11 @@ impl StoreError {
         }
         match error {
             LogError::NoSpace { .. } => StoreError::NoSpace,
-            LogError::Damaged { .. } | LogError::Gap { .. } | LogError::Inconsistent { .. } => {
-                StoreError::Damaged(error.to_string())
-            }
+            LogError::Damaged { .. }
+            | LogError::NoBeginning { .. }
+            | LogError::CutShort { .. }
+            | LogError::Gap { .. }
+            | LogError::Inconsistent { .. } => StoreError::Damaged(error.to_string()),
             other => StoreError::Wrong(other.to_string()),
         }
     }

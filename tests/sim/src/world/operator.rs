@@ -34,6 +34,10 @@ impl World {
             }
             Err(StoreError::Died) => self.crash(sid, true, 100 * MS),
             Err(StoreError::NoSpace) => self.start_in(sid, 500 * MS),
+            Err(StoreError::Damaged(why)) if !server.machine.disk.has_rotted() => {
+                let detail = format!("server {sid} calls a sound log damaged: {why}");
+                self.ctx.fail(Violation { rule: Rule::DurableLog, detail });
+            }
             Err(StoreError::Damaged(why)) => {
                 self.ctx.tell(|| format!("{sid}: its log is damaged: {why}"));
                 self.ctx.report.damaged += 1;
