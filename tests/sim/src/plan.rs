@@ -13,6 +13,9 @@ use crate::odd::{self, Oddities};
 use crate::random::Random;
 use crate::time::{MS, Micros, SECOND};
 
+/// Transactions that every epoch has room for.
+const EPOCH_LEAST: i64 = 8;
+
 /// How a server's disk behaves.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
@@ -281,7 +284,8 @@ impl Plan {
             outstanding_max: 100_000,
             learners_max: 1024,
             first_counter: if random.chance(60) {
-                0xffff_fffe - random.below(60) as i64
+                // An epoch must have room for what a server that has lost its history waits for, or it comes back in none.
+                0xffff_fffe - EPOCH_LEAST + 1 - random.below(52) as i64
             } else {
                 1
             },
