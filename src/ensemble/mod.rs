@@ -340,17 +340,29 @@ impl<D: LogDir> EnsembleCore<D> {
         if self.building.is_empty() || self.in_flight.len() >= IN_FLIGHT_MAX {
             return None;
         }
-        let in_flight = self.in_flight.iter().map(|b| b.count).sum();
-        let verdict = self.gather.judge(io.now_ns(), self.building.count, in_flight);
-        if let Verdict::Hold { until_ns, arrivals } = verdict {
+        let verdict = match self.building.count {
+            // Answers alone go behind what is in flight, and cost the disk nothing.
+            0 => Verdict::Go,
+            count => {
+                let in_flight = self.in_flight.iter().map(|b| b.count).sum();
+                self.gather.judge(io.now_ns(), count, in_flight, self.vigil.usual_ns())
+            }
+        };
+        match verdict {
+            Verdict::Go => {
+                self.hand_over(io);
+                None
+            }
+            // The end of a write wakes this thread.
+            Verdict::Wait => None,
             // Only a thread that sees all arrivals itself may sleep through some.
-            return Some(match self.shards.iter().all(|s| s.waker.is_none()) {
-                true => Turn::Gather { until_ns, arrivals },
-                false => Turn::Idle { deadline_ns: Some(until_ns) },
-            });
+            Verdict::Hold { until_ns, arrivals } => {
+                Some(match self.shards.iter().all(|s| s.waker.is_none()) {
+                    true => Turn::Gather { until_ns, arrivals },
+                    false => Turn::Idle { deadline_ns: Some(until_ns) },
+                })
+            }
         }
-        self.hand_over(io);
-        None
     }
 
     fn hand_over<I: Io<File = D::File>>(&mut self, io: &mut I) {

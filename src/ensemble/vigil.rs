@@ -8,6 +8,8 @@
 
 /// A write of so many transactions is worth it. With more, the time that polling takes is better spent on them.
 const TXNS_MAX: usize = 4;
+/// What takes longer counts as this long.
+const STALL_NS: u64 = 1_000_000;
 
 /// Follows how long writes take. See the module's documentation.
 pub(super) struct Vigil {
@@ -25,8 +27,13 @@ impl Vigil {
     /// A write has taken so long.
     pub fn took(&mut self, ns: u64) {
         // A single stall says little about the next write.
-        let ns = ns.min(self.limit_ns * 4);
+        let ns = ns.min(STALL_NS.max(self.limit_ns * 4));
         self.usual_ns = (self.usual_ns * 7 + ns) / 8;
+    }
+
+    /// How long a write takes lately; 0: none has ended yet.
+    pub fn usual_ns(&self) -> u64 {
+        self.usual_ns
     }
 
     /// Until when to poll for the write that began then, with so many transactions under way in all.
@@ -42,9 +49,9 @@ mod tests {
 
     #[test]
     fn a_lone_write_is_waited_for_awake_and_many_are_not() {
-        let vigil = Vigil::new(300);
-        assert_eq!(vigil.until_ns(1_000, 1), Some(1_300));
-        assert_eq!(vigil.until_ns(1_000, TXNS_MAX), Some(1_300));
+        let vigil = Vigil::new(300_000);
+        assert_eq!(vigil.until_ns(1_000, 1), Some(301_000));
+        assert_eq!(vigil.until_ns(1_000, TXNS_MAX), Some(301_000));
         assert_eq!(vigil.until_ns(1_000, TXNS_MAX + 1), None);
         assert_eq!(
             vigil.until_ns(1_000, 0),
@@ -56,12 +63,20 @@ mod tests {
 
     #[test]
     fn nobody_stays_awake_for_a_slow_disk_until_it_is_quick_again() {
-        let mut vigil = Vigil::new(300);
+        let mut vigil = Vigil::new(300_000);
         vigil.took(u64::MAX);
         assert!(vigil.until_ns(0, 1).is_some(), "one stall is no habit");
-        (0..20).for_each(|_| vigil.took(5_000));
+        (0..20).for_each(|_| vigil.took(5_000_000));
         assert_eq!(vigil.until_ns(0, 1), None);
-        (0..20).for_each(|_| vigil.took(100));
+        (0..20).for_each(|_| vigil.took(100_000));
         assert!(vigil.until_ns(0, 1).is_some());
+    }
+
+    #[test]
+    fn how_long_writes_take_is_known_also_if_nobody_waits_for_them() {
+        let mut vigil = Vigil::new(0);
+        assert_eq!(vigil.usual_ns(), 0);
+        (0..50).for_each(|_| vigil.took(200_000));
+        assert!((190_000..=200_000).contains(&vigil.usual_ns()), "{}", vigil.usual_ns());
     }
 }
