@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::log::{AlignedBuf, LogFile};
+use crate::log::{AlignedBuf, LogFile, remove_gently};
 
 /// A directory of segments.
 pub trait LogDir: Send + Sync + 'static {
@@ -23,6 +23,10 @@ pub trait LogDir: Send + Sync + 'static {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes; durable after `sync`.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Removes a segment, likewise; the room that it takes may become free by and by.
+    fn retire(&self, name: &str) -> io::Result<()> {
+        self.remove(name)
+    }
     /// Makes names durable.
     fn sync(&self) -> io::Result<()>;
 }
@@ -137,6 +141,10 @@ impl LogDir for RealDir {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.path.join(name))
+    }
+
+    fn retire(&self, name: &str) -> io::Result<()> {
+        remove_gently(&self.path.join(name))
     }
 
     fn sync(&self) -> io::Result<()> {

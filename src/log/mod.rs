@@ -34,6 +34,7 @@ mod spares;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod unwanted;
 mod writer;
 
 pub use body::{Batch, BatchBuilder, Start, StartReason};
@@ -46,6 +47,7 @@ pub use recover::{
     CutReport, LogTail, Recovered, Visit, read_back, recover, recover_in, restarted_at,
 };
 pub use spares::{SpareMaker, SpareThread};
+pub use unwanted::{is_unwanted, remove_gently};
 pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer};
 
 use crate::protocol::Zxid;

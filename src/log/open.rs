@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::log::Zxid;
 use crate::log::body::StartReason;
 use crate::log::disk::{LogDir, SegmentFile, zeroed};
 use crate::log::error::LogError;
@@ -11,6 +10,7 @@ use crate::log::recover::{End, LogTail};
 use crate::log::segment::{LEAST_BYTES, Segment, UNFINISHED};
 use crate::log::spares::{self, Spare, SpareMaker, SpareThread, Spares};
 use crate::log::writer::{Continued, Current, LogOptions, Writer};
+use crate::log::{Zxid, is_unwanted};
 
 /// Recovers nothing: opens what [`recover`](crate::log::recover()) has found, with a background
 /// thread for the spares.
@@ -43,6 +43,9 @@ impl<D: LogDir> Opening<D> {
         if names.iter().any(|n| n == UNFINISHED) {
             let removed = self.tail.dir.remove(UNFINISHED);
             removed.map_err(|e| LogError::io("remove", UNFINISHED, e))?;
+        }
+        for name in names.iter().filter(|n| is_unwanted(n)) {
+            self.tail.dir.retire(name).map_err(|e| LogError::io("remove", name, e))?;
         }
         let (ready, retired) = self.sort_out()?;
         let next_index = self.tail.segments.last().map_or(1, |s| s.index + 1);

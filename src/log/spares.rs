@@ -16,8 +16,9 @@ use crate::log::segment::{self, UNFINISHED};
 
 /// How long the maker waits before it tries again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// Recycled segments kept at the most, however many were used up from one snapshot to the next.
-const KEPT_MAX: usize = 16;
+/// Recycled segments kept at the most, however many were used up from one snapshot to the next: with segments as large as
+/// they are by default, what `snapSizeLimitInKb` by default lets the log grow by in that time.
+const KEPT_MAX: usize = 64;
 
 /// A segment that is ready to be written.
 pub(crate) struct Spare<F> {
@@ -33,9 +34,9 @@ struct State<F> {
     next_index: u64,
     /// What a batch that waits needs at once, if that is more than are kept ready.
     asked: usize,
-    /// Spares taken since segments were last given back, and how many had been taken the time before that: as many of
-    /// those given back will be needed. Removing them and writing zeros anew would cost the disk each of their bytes again,
-    /// and where removing discards blocks, log writes would wait for that.
+    /// Spares taken since segments were last given back, and how many are to be kept of those that are: as many as were
+    /// taken lately from one time to the next, for so many will be needed again. Removing them and writing zeros anew would
+    /// cost the disk each of their bytes twice.
     taken: usize,
     kept: usize,
     failed: Option<String>,
@@ -125,7 +126,9 @@ impl<F> Spares<F> {
             let before = state.retired.len();
             state.retired.extend(indexes);
             if state.retired.len() > before {
-                state.kept = std::mem::take(&mut state.taken).min(KEPT_MAX);
+                // Not only the last time counts: what is taken swings, and each swing would remove and make some.
+                let lately = state.kept - state.kept.div_ceil(4);
+                state.kept = std::mem::take(&mut state.taken).max(lately).min(KEPT_MAX);
             }
         }
         self.shared.changed.notify_all();
@@ -205,7 +208,7 @@ impl<D: LogDir> SpareMaker<D> {
         let file = self.dir.open(&old).map_err(|e| LogError::io("open", &old, e))?;
         let bytes = file.size().map_err(|e| LogError::io("measure", &old, e))?;
         if bytes != self.segment_bytes {
-            self.dir.remove(&old).map_err(|e| LogError::io("remove", &old, e))?;
+            self.dir.retire(&old).map_err(|e| LogError::io("remove", &old, e))?;
             return self.make(index);
         }
         let zeros = zeroed(SECTOR);
@@ -217,7 +220,7 @@ impl<D: LogDir> SpareMaker<D> {
 
     fn remove(&self, old: u64) -> Result<(), LogError> {
         let old = segment::name(old);
-        self.dir.remove(&old).map_err(|e| LogError::io("remove", &old, e))?;
+        self.dir.retire(&old).map_err(|e| LogError::io("remove", &old, e))?;
         self.dir.sync().map_err(|e| LogError::io("sync the directory of", &old, e))
     }
 
@@ -229,7 +232,8 @@ impl<D: LogDir> SpareMaker<D> {
             shared.changed.notify_all();
         };
         let thread = std::thread::Builder::new().name("log-spares".into()).spawn(move || {
-            crate::log::lower_priority();
+            // At the ordinary priority, unlike other work in the background: when the log needs its next segment, every
+            // write waits for this thread, and it takes next to no processor time.
             loop {
                 while self.turn() {}
                 let state = self.shared.lock();

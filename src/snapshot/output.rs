@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::SnapshotError;
 use crate::reactor::AlignedBuf;
@@ -18,26 +18,31 @@ const PIECE: usize = 128 << 10;
 /// Direct writes are whole sectors.
 const SECTOR: usize = 4096;
 
-/// Not more than so many bytes a second, counted from its beginning.
+/// Not more than so many bytes a second.
+///
+/// What was lost to others is not made up for: a thread that hurries because it is late runs without a break, and whoever
+/// wakes on the same core meanwhile waits for a whole tick of the scheduler's, 4 ms.
 pub(super) struct Pace {
     bytes_per_s_max: u64,
-    begun: Instant,
+    /// Those that were waited for.
+    paid: u64,
 }
 
 impl Pace {
     pub fn new(bytes_per_s_max: u64) -> Pace {
-        Pace { bytes_per_s_max: bytes_per_s_max.max(1), begun: Instant::now() }
+        Pace { bytes_per_s_max: bytes_per_s_max.max(1), paid: 0 }
     }
 
-    /// Waits until `bytes` since the beginning are due; gives up once `stop` is set.
-    pub fn wait(&self, bytes: u64, stop: &AtomicBool) -> Result<(), SnapshotError> {
+    /// `bytes` since the beginning have been gone through: waits as long as those take for which it has not waited yet;
+    /// gives up once `stop` is set.
+    pub fn wait(&mut self, bytes: u64, stop: &AtomicBool) -> Result<(), SnapshotError> {
         if stop.load(Ordering::Relaxed) {
             return Err(SnapshotError::Stopped);
         }
-        let due = Duration::from_secs_f64(bytes as f64 / self.bytes_per_s_max as f64);
-        let elapsed = self.begun.elapsed();
-        if due > elapsed {
-            std::thread::sleep(due - elapsed);
+        let owed = bytes.saturating_sub(self.paid);
+        if owed > 0 {
+            self.paid = bytes;
+            std::thread::sleep(Duration::from_secs_f64(owed as f64 / self.bytes_per_s_max as f64));
         }
         Ok(())
     }
@@ -115,7 +120,7 @@ impl<'s> Output<'s> {
     }
 
     /// Waits until as much as `bytes`, of what it is made of, may have been gone through.
-    pub fn wait_for(&self, bytes: u64) -> Result<(), SnapshotError> {
+    pub fn wait_for(&mut self, bytes: u64) -> Result<(), SnapshotError> {
         self.pace.wait(bytes, self.stop)
     }
 

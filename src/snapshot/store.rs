@@ -83,6 +83,7 @@ pub fn load_newest(dir: &Path, config: &TreeConfig) -> Result<Loaded, SnapshotEr
         let removed = std::fs::remove_file(&unfinished);
         removed.map_err(|e| SnapshotError::io("remove", unfinished.display().to_string(), e))?;
     }
+    clear_unwanted(dir)?;
     let mut passed_over = Vec::new();
     let all = list(dir)?;
     for (_, path) in &all {
@@ -100,6 +101,19 @@ pub fn load_newest(dir: &Path, config: &TreeConfig) -> Result<Loaded, SnapshotEr
     }
     let newest = Box::new(passed_over.swap_remove(0));
     Err(SnapshotError::NoneUsable { count: all.len(), newest })
+}
+
+/// Goes on removing what an earlier process had begun to remove.
+fn clear_unwanted(dir: &Path) -> Result<(), SnapshotError> {
+    let error = |what, e| SnapshotError::io(what, dir.display().to_string(), e);
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry.map_err(|e| error("list", e))?;
+        if entry.file_name().to_str().is_some_and(crate::log::is_unwanted) {
+            crate::log::remove_gently(&entry.path()).map_err(|e| error("remove from", e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Settles what became of a snapshot that came from a leader. Call it at every start, before
@@ -138,7 +152,7 @@ pub fn purge(dir: &Path, retain: usize, newest: &Verified) -> Result<Zxid, Snaps
     let mut removed = false;
     for (zxid, path) in all.iter().skip(retain.max(keep + 1)) {
         debug_assert!(*zxid < newest.0.zxid);
-        let gone = std::fs::remove_file(path);
+        let gone = crate::log::remove_gently(path);
         gone.map_err(|e| SnapshotError::io("remove", path.display().to_string(), e))?;
         removed = true;
     }
@@ -166,7 +180,7 @@ pub fn take(
     let info = write(&mut reader, &pin, dir, options, stop)?;
     drop(pin);
     drop(reader);
-    let pace = Pace::new(options.bytes_per_s_max);
+    let mut pace = Pace::new(options.bytes_per_s_max);
     let mut goes_on = |bytes| pace.wait(bytes, stop).is_ok();
     let verified = loader::verify(&dir.join(name(info.zxid)), &mut goes_on).map(Verified)?;
     let oldest = purge(dir, retain, &verified)?;

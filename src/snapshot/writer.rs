@@ -29,7 +29,7 @@ pub struct WriteOptions {
 
 impl Default for WriteOptions {
     fn default() -> WriteOptions {
-        WriteOptions { block_bytes: 512 << 10, bytes_per_s_max: 64 << 20, now_ms: 0 }
+        WriteOptions { block_bytes: 64 << 10, bytes_per_s_max: 64 << 20, now_ms: 0 }
     }
 }
 
