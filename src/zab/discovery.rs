@@ -129,6 +129,7 @@ impl Leader {
             Phase::Adopting { token } if c.is_stored(token) => {
                 self.own_is_durable = true;
                 self.enter(c, Phase::NewLeader);
+                self.sync_ready(c);
                 self.establish(c);
             }
             _ => {}
@@ -209,15 +210,6 @@ impl Leader {
             return;
         }
         self.enter(c, Phase::OwnHistory);
-        let ready: Vec<ConnId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.stage == Stage::EpochAcked)
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in ready {
-            self.sync(c, conn);
-        }
         self.store_own(c);
     }
 
@@ -235,6 +227,7 @@ impl Leader {
         if c.has(Mistake::LeaderServesBeforeQuorum) || c.has(Mistake::LeaderHistoryNotDurable) {
             self.enter(c, Phase::NewLeader);
             self.own_is_durable = true;
+            self.sync_ready(c);
             self.establish(c);
         }
     }
@@ -251,8 +244,13 @@ impl Leader {
         end
     }
 
-    /// Begins to bring a learner level.
+    /// Begins to bring a learner level: not before our own epoch is stored. Or a learner could store it and we, after a
+    /// crash, not: it would have the freshest history then, and nobody could lead as long as it may not and is needed, as one
+    /// to which only a proposed configuration gives a weight is.
     fn sync(&mut self, c: &mut Common, conn: ConnId) {
+        if matches!(self.phase, Phase::OwnHistory | Phase::Adopting { .. }) {
+            return;
+        }
         let end = self.sync_end(c);
         if c.history.base() > end {
             // While we had no learners, proposals were not kept: wait until what is not committed is kept.
@@ -274,12 +272,16 @@ impl Leader {
 
     /// Begins the syncs that had to wait for a commit.
     pub(super) fn sync_deferred(&mut self, c: &mut Common) {
-        let waiting = |peer: &super::leader::Peer| peer.stage == Stage::EpochAcked;
-        if c.history.base() > self.sync_end(c) || !self.peers.values().any(waiting) {
-            return;
+        if c.history.base() <= self.sync_end(c) {
+            self.sync_ready(c);
         }
+    }
+
+    /// Begins the syncs of all that have acknowledged the epoch and wait for no more.
+    fn sync_ready(&mut self, c: &mut Common) {
+        let waits = |peer: &super::leader::Peer| peer.stage == Stage::EpochAcked;
         let ready: Vec<ConnId> =
-            self.peers.iter().filter(|(_, peer)| waiting(peer)).map(|(conn, _)| *conn).collect();
+            self.peers.iter().filter(|(_, peer)| waits(peer)).map(|(conn, _)| *conn).collect();
         for conn in ready {
             self.sync(c, conn);
         }
