@@ -35,6 +35,14 @@ impl Batch {
         self.replies & shard_bit(shard) != 0
     }
 
+    /// Takes over the entries of a batch without transactions that follows.
+    pub fn take_answers(&mut self, from: &mut Batch) {
+        debug_assert!(from.count == 0 && !from.events, "answers alone");
+        self.entries.extend_from_slice(&from.entries);
+        self.replies |= from.replies;
+        from.reset();
+    }
+
     /// Makes it ready to be filled again.
     pub fn reset(&mut self) {
         self.txns.clear();
@@ -54,4 +62,19 @@ const KEEP_BYTES: usize = 256 << 10;
 /// The bit of a shard in [`Batch::replies`].
 pub(super) fn shard_bit(shard: usize) -> u64 {
     1 << shard.min(63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_behind_what_was_there() {
+        let mut batch = Batch { entries: vec![1, 2], count: 1, replies: 1, ..Batch::default() };
+        let mut answers = Batch { entries: vec![3], replies: 4, ..Batch::default() };
+        batch.take_answers(&mut answers);
+        assert_eq!((&batch.entries[..], batch.count), (&[1, 2, 3][..], 1));
+        assert!(batch.replies_to(0) && batch.replies_to(2) && !batch.replies_to(1));
+        assert!(answers.is_empty() && answers.replies == 0);
+    }
 }

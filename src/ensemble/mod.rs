@@ -337,11 +337,14 @@ impl<D: LogDir> EnsembleCore<D> {
 
     /// Hands the batch in the making to the log if a write may go. If it is held for others to join it: how to wait.
     fn submit<I: Io<File = D::File>>(&mut self, io: &mut I) -> Option<Turn> {
-        if self.building.is_empty() || self.in_flight.len() >= IN_FLIGHT_MAX {
+        if self.building.is_empty()
+            || self.join_last_in_flight()
+            || self.in_flight.len() >= IN_FLIGHT_MAX
+        {
             return None;
         }
         let verdict = match self.building.count {
-            // Answers alone go behind what is in flight, and cost the disk nothing.
+            // Answers alone cost the disk nothing.
             0 => Verdict::Go,
             count => {
                 let in_flight = self.in_flight.iter().map(|b| b.count).sum();
@@ -363,6 +366,20 @@ impl<D: LogDir> EnsembleCore<D> {
                 })
             }
         }
+    }
+
+    /// Answers that are no transactions are told with the last batch that is in flight: they may not leave before it, and a
+    /// batch of their own would take one of the few places. Whether they could.
+    fn join_last_in_flight(&mut self) -> bool {
+        let Some(last) = self.in_flight.back_mut().filter(|_| self.building.count == 0) else {
+            return false;
+        };
+        if last.entries.len() + self.building.entries.len() > BATCH_ENTRIES_BYTES_MAX {
+            return false;
+        }
+        assert_eq!(last.last_zxid, self.last_zxid, "no transaction lies between them");
+        last.take_answers(&mut self.building);
+        true
     }
 
     fn hand_over<I: Io<File = D::File>>(&mut self, io: &mut I) {

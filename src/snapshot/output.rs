@@ -39,12 +39,14 @@ impl Pace {
         if stop.load(Ordering::Relaxed) {
             return Err(SnapshotError::Stopped);
         }
-        let owed = bytes.saturating_sub(self.paid);
-        if owed > 0 {
-            self.paid = bytes;
-            std::thread::sleep(Duration::from_secs_f64(owed as f64 / self.bytes_per_s_max as f64));
-        }
+        std::thread::sleep(self.owed(bytes));
         Ok(())
+    }
+
+    fn owed(&mut self, bytes: u64) -> Duration {
+        let owed = bytes.saturating_sub(self.paid);
+        self.paid += owed;
+        Duration::from_secs_f64(owed as f64 / self.bytes_per_s_max as f64)
     }
 }
 
@@ -159,5 +161,20 @@ impl Drop for Output<'_> {
             // An unfinished one is of no use to anybody, and may hold the space others need.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_waited_for_once_however_late_it_is() {
+        let mut pace = Pace::new(1000);
+        let owed_ms: Vec<u128> =
+            [500, 500, 200, 600, 2600].map(|bytes| pace.owed(bytes).as_millis()).into();
+        assert_eq!(owed_ms, [500, 0, 0, 100, 2000]);
+        assert!(Pace::new(0).wait(0, &AtomicBool::new(false)).is_ok());
+        assert!(Pace::new(1).wait(1 << 40, &AtomicBool::new(true)).is_err(), "it was stopped");
     }
 }
