@@ -3,6 +3,8 @@
 mod common;
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 
 use common::{Client, Incoming, Server, until};
 use ringkeeper::protocol::{AddWatchRequest, OpCode};
@@ -140,4 +142,22 @@ fn without_digests_there_are_none_to_show() {
         assert_eq!(c.create(&format!("/n{i}"), b"", 0).expect("create"), 0);
     }
     assert!(digests(&server).is_empty());
+}
+
+#[test]
+fn who_pipes_a_word_and_hangs_up_on_his_side_gets_the_answer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = server(&dir, "");
+    for word in ["ruok", "srvr\n", "mntr\n", "wchs"] {
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("connect");
+            stream.write_all(word.as_bytes()).expect("asked");
+            stream.shutdown(Shutdown::Write).expect("half closed");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("read to the end");
+            assert!(!answer.is_empty(), "{word}");
+        }
+    }
+    let connections = || monitor(&server)["num_alive_connections"];
+    until("all of them are gone", || connections() <= 1);
 }

@@ -97,6 +97,55 @@ fn a_directory_with_other_data_or_half_of_ours_is_refused() {
 }
 
 #[test]
+fn a_snapshot_whose_log_is_lost_is_refused_unless_that_is_accepted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (log, own) = (dir.path().join("log"), dir.path().join("data/ringkeeper"));
+    let lines =
+        format!("preAllocSize=1024\nsnapCount=50\ndataLogDir={}\n", log.to_str().expect("UTF-8"));
+    let mut server = Server::start(dir.path(), &lines, &[]);
+    let port = server.port;
+    let mut c = Client::connect(port, 10_000).expect("connect");
+    for i in 0..100 {
+        assert_eq!(c.create(&format!("/n{i}"), b"", 0).expect("create"), 0);
+    }
+    let is_snapshot = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("snapshot.0"))
+    };
+    common::until("there is a snapshot", || {
+        std::fs::read_dir(&own).expect("its directory").any(is_snapshot)
+    });
+    server.kill();
+    // As when the log's disk is not mounted.
+    let away = dir.path().join("away");
+    std::fs::rename(&log, &away).expect("moved away");
+    let start = |more: &[&str]| {
+        let config = dir.path().join("zoo.cfg");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+        command.args(["server", "--config"]).arg(config).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let said = refusal(start(&[]));
+    assert!(said.contains("has no transaction, and the newest snapshot is of zxid 0x"), "{said}");
+    assert!(said.contains("ringkeeper.acceptLostLog=yes"), "{said}");
+    // The right one is taken as it was.
+    std::fs::remove_dir_all(&log).expect("what the refused start made");
+    std::fs::rename(&away, &log).expect("moved back");
+    server.start_again();
+    let mut c = Client::connect(port, 10_000).expect("connect");
+    assert!(c.get("/n99").expect("get").is_ok());
+    server.kill();
+    std::fs::remove_dir_all(&log).expect("lost for good");
+    let mut child = start(&["-D", "ringkeeper.acceptLostLog=yes"]).spawn().expect("start");
+    serves(&mut child, port);
+    child.kill().and_then(|()| child.wait()).expect("its end");
+    // From here on log and snapshot belong together.
+    let mut child = start(&[]).spawn().expect("start");
+    serves(&mut child, port);
+    child.kill().and_then(|()| child.wait()).expect("its end");
+}
+
+#[test]
 fn a_level_that_is_none_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut command = ringkeeper(dir.path(), &["--log", "verbose", "--check"]);

@@ -112,6 +112,7 @@ fn every_key_with_a_value_changes_the_config() {
         "ringkeeper.logWritePollUs=9",
         "ringkeeper.outputPauseBytes=9999",
         "ringkeeper.outputLimitBytes=9999999",
+        "ringkeeper.acceptLostLog=yes",
         "ringkeeper.retainedBytesMax=9999999",
         "ringkeeper.outputTotalBytes=9999999",
         "ringkeeper.inputTotalBytes=9999999",

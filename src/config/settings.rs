@@ -168,6 +168,8 @@ pub struct Config {
     pub output_pause_bytes: u64,
     /// Unsent bytes of a connection at which it is closed.
     pub output_limit_bytes: u64,
+    /// Whether a snapshot is served although the log that led to it is lost.
+    pub accept_lost_log: bool,
     /// Bytes of old versions that wait for readers at which no more writes are taken.
     pub retained_bytes_max: u64,
     /// Memory that all connections' unsent output may hold.
@@ -268,6 +270,7 @@ impl Default for Config {
             log_write_poll_us: 300,
             output_pause_bytes: 1 << 20,
             output_limit_bytes: 64 << 20,
+            accept_lost_log: false,
             retained_bytes_max: 128 << 20,
             output_total_bytes: 512 << 20,
             input_total_bytes: 256 << 20,

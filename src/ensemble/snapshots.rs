@@ -27,7 +27,7 @@ impl SnapshotRequests {
     }
 
     /// That much was logged.
-    pub(super) fn logged(&mut self, transactions: u64, bytes: u64) {
+    pub fn logged(&mut self, transactions: u64, bytes: u64) {
         self.bytes += bytes;
         let due = self.policy.logged(transactions, bytes) && self.bytes >= self.bytes_min;
         if due && !self.busy && self.ask.try_send(()).is_ok() {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::log::{AlignedBuf, LogFile, remove_gently};
+use crate::log::{AlignedBuf, LogFile, remove_gently, remove_leftover};
 
 /// A directory of segments.
 pub trait LogDir: Send + Sync + 'static {
@@ -26,6 +26,10 @@ pub trait LogDir: Send + Sync + 'static {
     /// Removes a segment, likewise; the room that it takes may become free by and by.
     fn retire(&self, name: &str) -> io::Result<()> {
         self.remove(name)
+    }
+    /// Goes on removing what [`LogDir::retire`] had begun to remove, as far as that can be done.
+    fn clear(&self, name: &str) {
+        let _ = self.remove(name);
     }
     /// Makes names durable.
     fn sync(&self) -> io::Result<()>;
@@ -145,6 +149,10 @@ impl LogDir for RealDir {
 
     fn retire(&self, name: &str) -> io::Result<()> {
         remove_gently(&self.path.join(name))
+    }
+
+    fn clear(&self, name: &str) {
+        remove_leftover(&self.path.join(name));
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -47,7 +47,7 @@ pub use recover::{
     CutReport, LogTail, Recovered, Visit, read_back, recover, recover_in, restarted_at,
 };
 pub use spares::{SpareMaker, SpareThread};
-pub use unwanted::{is_unwanted, remove_gently};
+pub use unwanted::{is_unwanted, remove_gently, remove_leftover};
 pub use writer::{Durable, LogOptions, Room, Seal, Write, Writer};
 
 use crate::protocol::Zxid;

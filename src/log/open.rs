@@ -44,9 +44,7 @@ impl<D: LogDir> Opening<D> {
             let removed = self.tail.dir.remove(UNFINISHED);
             removed.map_err(|e| LogError::io("remove", UNFINISHED, e))?;
         }
-        for name in names.iter().filter(|n| is_unwanted(n)) {
-            self.tail.dir.retire(name).map_err(|e| LogError::io("remove", name, e))?;
-        }
+        names.iter().filter(|n| is_unwanted(n)).for_each(|name| self.tail.dir.clear(name));
         let (ready, retired) = self.sort_out()?;
         let next_index = self.tail.segments.last().map_or(1, |s| s.index + 1);
         let (spares, maker) = spares::pair(

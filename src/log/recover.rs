@@ -66,6 +66,13 @@ pub struct LogTail<D: LogDir = RealDir> {
     pub(crate) committed_zxid: Zxid,
 }
 
+impl<D: LogDir> LogTail<D> {
+    /// The last transaction that the log itself has or begins behind; `None`: it has no frame at all.
+    pub fn ends_at(&self) -> Option<Zxid> {
+        self.end.as_ref().map(|end| end.last_zxid)
+    }
+}
+
 /// The end of the last good frame.
 #[derive(Clone, Debug)]
 pub(crate) struct End {

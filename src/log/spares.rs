@@ -148,7 +148,8 @@ impl<D: LogDir> SpareMaker<D> {
             let mut state = self.shared.lock();
             let retired = state.retired.pop_front();
             let kept = if retired.is_some() { state.kept } else { 0 };
-            let short = state.ready.len() < self.wanted.max(state.asked).max(kept);
+            // Beside those that are kept ready anyway, or as many would be removed now and made anew soon.
+            let short = state.ready.len() < self.wanted.max(state.asked) + kept;
             if short {
                 state.next_index += 1;
             }

@@ -6,11 +6,12 @@
 //! takes some 130 µs longer. So such a file only loses its name at once, and a thread in the background shortens it by a
 //! little, again and again. What it has not finished when the process ends is taken up at the next start.
 //!
-//! Nothing makes files that nobody needs faster than that for long: snapshots are written at about that pace, and segments are
-//! used again. Where room is short nevertheless, files go at once.
+//! Files that nobody needs are seldom made faster than that for long: snapshots are written at about that pace, and segments are
+//! used again. Where many wait the steps are larger, and where room is short files go at once.
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -23,6 +24,9 @@ const PREFIX: &str = "unwanted.";
 /// By how much a file is shortened, and how long the disk is left alone after that: some 60 MB/s.
 const PIECE_BYTES: u64 = 512 << 10;
 const PAUSE: Duration = Duration::from_millis(8);
+/// For so many files that wait steps are twice as large, up to 4 MiB, at which a write may take a millisecond longer.
+const FILES_PER_DOUBLING: usize = 8;
+const DOUBLINGS_MAX: usize = 3;
 /// With less free on the file system there is no time for that.
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
@@ -33,7 +37,8 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 pub fn remove_gently(path: &Path) -> io::Result<()> {
     let name = path.file_name().and_then(|name| name.to_str());
     let Some(name) = name else { return std::fs::remove_file(path) };
-    if std::fs::metadata(path)?.len() <= PIECE_BYTES {
+    let meta = std::fs::symlink_metadata(path)?;
+    if !meta.is_file() || meta.len() <= PIECE_BYTES {
         return std::fs::remove_file(path);
     }
     let mut renamed = path.to_owned();
@@ -48,6 +53,16 @@ pub fn remove_gently(path: &Path) -> io::Result<()> {
     match thread() {
         Some(queue) if queue.send(renamed.clone()).is_ok() => Ok(()),
         _ => std::fs::remove_file(&renamed),
+    }
+}
+
+/// Goes on with what an earlier process has not finished. Nothing depends on it: what cannot be removed is told of, and stays.
+pub fn remove_leftover(path: &Path) {
+    match remove_gently(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("{} is not needed any more and cannot be removed: {e}", path.display());
+        }
+        _ => {}
     }
 }
 
@@ -80,7 +95,8 @@ fn work(queue: &Receiver<PathBuf>) {
                     Err(_) => return,
                 },
                 Some(path) => {
-                    if !is_urgent(path) && shorten(path, PIECE_BYTES) {
+                    let doublings = (waiting.len() / FILES_PER_DOUBLING).min(DOUBLINGS_MAX);
+                    if !is_urgent(path) && shorten(path, PIECE_BYTES << doublings) {
                         std::thread::sleep(PAUSE);
                     } else {
                         // Gone, or it cannot be shortened: then it goes as a whole, or at the next start.
@@ -108,7 +124,8 @@ fn shorten(path: &Path, bytes: u64) -> bool {
         }
         io::Result::Ok(left > 0)
     };
-    OpenOptions::new().write(true).open(path).and_then(shorter).unwrap_or(false)
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    file.and_then(shorter).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -137,6 +154,23 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(remove_gently(&path("a")).is_err(), "it is not there any more");
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_never_stops_anybody() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("unwanted.dir")).expect("made");
+        std::fs::write(path("other"), vec![1; 3 << 20]).expect("written");
+        std::os::unix::fs::symlink(path("other"), path("unwanted.link")).expect("linked");
+        std::os::unix::fs::symlink(path("none"), path("unwanted.dangling")).expect("linked");
+        for name in ["unwanted.dir", "unwanted.link", "unwanted.dangling", "unwanted.gone"] {
+            remove_leftover(&path(name));
+        }
+        let mut left = names(dir.path());
+        left.sort_unstable();
+        assert_eq!(left, ["other", "unwanted.dir"]);
+        assert_eq!(std::fs::metadata(path("other")).expect("a file").len(), 3 << 20);
     }
 
     #[test]

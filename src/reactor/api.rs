@@ -89,6 +89,12 @@ pub trait Io {
     /// Closes: after what was appended has left, or at once and without it. `closed` follows.
     fn close(&mut self, c: ConnId, after_flush: bool);
 
+    /// Keeps the connection, whose answer is being made, although its peer may end its half of it: it is written to and closed
+    /// as if it had not. What a peer that is gone altogether was to be told is found out when it is sent.
+    fn outlive_input(&mut self, c: ConnId) {
+        let _ = c;
+    }
+
     /// Stops reading the socket. No `bytes` follow until [`resume`](Self::resume); what the kernel
     /// had already delivered is kept.
     fn pause(&mut self, c: ConnId);

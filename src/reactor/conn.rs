@@ -57,6 +57,8 @@ pub(super) struct Conn {
     pub(super) was_full: bool,
     /// The peer has ended its stream, and the resident does not know yet.
     pub(super) peer_ended: bool,
+    /// It stays until the resident closes it, whether or not the peer has ended its stream.
+    pub(super) outlives_input: bool,
     /// Which of the driver's lists it is on.
     pub(super) on_dirty: bool,
     pub(super) on_rearm: bool,
@@ -88,6 +90,7 @@ impl Conn {
             paused: false,
             was_full: false,
             peer_ended: false,
+            outlives_input: false,
             on_dirty: false,
             on_rearm: false,
             on_ending: false,

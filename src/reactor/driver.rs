@@ -324,6 +324,12 @@ impl Io for Driver {
         }
     }
 
+    fn outlive_input(&mut self, c: ConnId) {
+        if let Some(conn) = self.conns.get_mut(c) {
+            conn.outlives_input = true;
+        }
+    }
+
     fn pause(&mut self, c: ConnId) {
         if let Some(conn) = self.conns.get_mut(c)
             && conn.life == Life::Open

@@ -221,6 +221,7 @@ impl<R: Resident<File = LogFile>> Reactor<R> {
         match conn.life {
             // Delivered, and received again, when reading is resumed.
             Life::Open if conn.paused || conn.kept.is_some() => {}
+            Life::Open if conn.peer_ended && conn.outlives_input => {}
             Life::Open if conn.peer_ended => self.driver.end_after_flush(index),
             Life::Open => self.driver.note_rearm(index),
             Life::Flushing | Life::Closing => self.driver.note_ending(index),

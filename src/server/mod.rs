@@ -28,6 +28,7 @@ use crate::ensemble::{CoreParts, EnsembleCore, ShardEnd};
 use crate::lanes;
 use crate::log::{self, DirLock};
 use crate::metrics::Registry as Metrics;
+use crate::protocol::Zxid;
 use crate::reactor::{self, PassClock, ReactorConfig, ReactorStats, Waker, monotonic_ns};
 use crate::session::{RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry};
 use crate::shard::load::Shown;
@@ -83,6 +84,21 @@ pub enum ServerError {
         /// Bytes that the server may use.
         free_bytes: u64,
     },
+    /// The log does not reach the snapshot.
+    #[error(
+        "the log in {dir} {}, and the newest snapshot is of zxid 0x{snapshot_zxid:x}: what was acknowledged behind that is not \
+         there either. Is its disk mounted (dataLogDir)? Bring the log back; or, if it is lost, start once with \
+         ringkeeper.acceptLostLog=yes, which loses what it held",
+        ends(.log_zxid)
+    )]
+    LostLog {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Where it ends.
+        log_zxid: Option<Zxid>,
+        /// What the snapshot is of.
+        snapshot_zxid: Zxid,
+    },
     /// Too few files may be open.
     #[error(
         "{limit} descriptors may be open (ulimit -n), and the server itself needs {needed}: allow more of them"
@@ -119,6 +135,10 @@ pub enum ServerError {
         /// What the system said.
         error: std::io::Error,
     },
+}
+
+fn ends(log_zxid: &Option<Zxid>) -> String {
+    log_zxid.map_or("has no transaction".into(), |zxid| format!("ends at zxid 0x{zxid:x}"))
 }
 
 fn hint(error: &std::io::Error) -> &'static str {
@@ -374,7 +394,7 @@ fn assemble(
         identities,
         last_zxid: recovered.last_zxid,
         digests: recovered.digests,
-        snapshots: snapshots.requests(config),
+        snapshots: snapshots.requests(config, &recovered.report),
         office: desk.office(),
         metrics: metrics.writer(),
     };

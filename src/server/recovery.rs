@@ -31,10 +31,17 @@ pub(super) struct Report {
     snapshot_ns: u64,
     replay_ns: u64,
     transactions: u64,
+    /// Bytes of those.
+    pub bytes: u64,
     digest_mismatches: u64,
 }
 
 impl Report {
+    /// Transactions that were replayed.
+    pub(super) fn transactions(&self) -> u64 {
+        self.transactions
+    }
+
     pub(super) fn record(&self, metrics: &Writer) {
         metrics.record(Summary::SnapLoadTime, self.snapshot_ns);
         metrics.record(Summary::TxnsLoadTime, self.replay_ns);
@@ -87,6 +94,7 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
             digests.note(header.zxid, tree.digest());
         }
         tree.publish(header.zxid);
+        report.bytes += bytes.len() as u64;
         applied += 1;
         if applied.is_multiple_of(RECLAIM_EVERY) {
             tree.reclaim(usize::MAX);
@@ -101,11 +109,14 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     report.transactions = found.transactions;
     if let Some(cut) = &found.cut {
         tracing::warn!(
-            "{} has a torn tail at offset {} ({}): cut; nothing acknowledged was there",
+            "{} has a torn tail at offset {} ({}): cut; nothing that is known to have been acknowledged was there",
             cut.name,
             cut.offset,
             cut.reason
         );
+    }
+    if tail.ends_at().unwrap_or(0) < from_zxid {
+        refuse_lost_log(config, &log_dir, tail.ends_at(), from_zxid)?;
     }
     // A standalone server is its own quorum: what it has logged is committed.
     let segment_bytes = plan::segment_bytes(config);
@@ -116,6 +127,22 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     })?;
     tell_of_room(&log, &log_dir, segment_bytes);
     Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, digests, report })
+}
+
+/// A snapshot is taken of what is durable in the log only: one that ends before it has lost something, and it may have held
+/// more, behind the snapshot.
+fn refuse_lost_log(
+    config: &Config,
+    dir: &Path,
+    log_zxid: Option<Zxid>,
+    snapshot_zxid: Zxid,
+) -> Result<(), ServerError> {
+    let lost = ServerError::LostLog { dir: dir.into(), log_zxid, snapshot_zxid };
+    if !config.accept_lost_log {
+        return Err(lost);
+    }
+    tracing::warn!("accepted, by ringkeeper.acceptLostLog: {lost}");
+    Ok(())
 }
 
 fn no_room(dir: &Path, segment_bytes: u64) -> ServerError {

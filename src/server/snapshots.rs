@@ -15,6 +15,8 @@ use crate::reactor::Waker;
 use crate::snapshot::{self, SnapshotPolicy, WriteOptions};
 use crate::tree::Tree;
 
+use super::recovery::Report;
+
 /// Both ends of the way to the thread, before it runs.
 pub(super) struct Snapshots {
     ask: SyncSender<()>,
@@ -46,11 +48,14 @@ impl Snapshots {
     }
 
     /// The core's end.
-    pub(super) fn requests(&self, config: &Config) -> SnapshotRequests {
+    /// What was replayed counts as logged: a server that is started again and again would never take a snapshot otherwise.
+    pub(super) fn requests(&self, config: &Config, replayed: &Report) -> SnapshotRequests {
         let seed = crate::process::wall_clock_ms() as u64;
         let size_limit = (config.snap_size_limit_kb as i64).saturating_mul(1024);
         let policy = SnapshotPolicy::new(u64::from(config.snap_count), size_limit, seed);
-        SnapshotRequests::new(policy, self.ask.clone())
+        let mut requests = SnapshotRequests::new(policy, self.ask.clone());
+        requests.logged(replayed.transactions(), replayed.bytes);
+        requests
     }
 
     pub(super) fn start(self, taker: Taker) -> std::io::Result<Running> {

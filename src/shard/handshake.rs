@@ -111,7 +111,10 @@ impl State {
             );
             self.complain(Counter::RefusedWord, why);
             io.close(conn.id, true);
-        } else if !self.links.desk.ask(word, self.index, conn.id) {
+        } else if self.links.desk.ask(word, self.index, conn.id) {
+            // Who pipes a word into nc has said all that he will say.
+            io.outlive_input(conn.id);
+        } else {
             io.close(conn.id, true);
         }
     }

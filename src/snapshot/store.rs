@@ -83,7 +83,7 @@ pub fn load_newest(dir: &Path, config: &TreeConfig) -> Result<Loaded, SnapshotEr
         let removed = std::fs::remove_file(&unfinished);
         removed.map_err(|e| SnapshotError::io("remove", unfinished.display().to_string(), e))?;
     }
-    clear_unwanted(dir)?;
+    clear_unwanted(dir);
     let mut passed_over = Vec::new();
     let all = list(dir)?;
     for (_, path) in &all {
@@ -104,16 +104,13 @@ pub fn load_newest(dir: &Path, config: &TreeConfig) -> Result<Loaded, SnapshotEr
 }
 
 /// Goes on removing what an earlier process had begun to remove.
-fn clear_unwanted(dir: &Path) -> Result<(), SnapshotError> {
-    let error = |what, e| SnapshotError::io(what, dir.display().to_string(), e);
-    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+fn clear_unwanted(dir: &Path) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     for entry in entries {
-        let entry = entry.map_err(|e| error("list", e))?;
         if entry.file_name().to_str().is_some_and(crate::log::is_unwanted) {
-            crate::log::remove_gently(&entry.path()).map_err(|e| error("remove from", e))?;
+            crate::log::remove_leftover(&entry.path());
         }
     }
-    Ok(())
 }
 
 /// Settles what became of a snapshot that came from a leader. Call it at every start, before

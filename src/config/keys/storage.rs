@@ -49,6 +49,13 @@ pub const STORAGE: &[Key] = &[
          when the machine fails.",
     ),
     Key::honoured(
+        "ringkeeper.acceptLostLog",
+        "no",
+        Kind::YesNo(|c, v| c.accept_lost_log = v),
+        "Starts with a snapshot's state although the log ends before it or is missing, and loses \
+         for good what was acknowledged behind that. For one start, after a log was lost.",
+    ),
+    Key::honoured(
         "fsync.warningthresholdms",
         "1000",
         Kind::Int {
