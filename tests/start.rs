@@ -94,6 +94,13 @@ fn a_directory_with_other_data_or_half_of_ours_is_refused() {
     std::fs::remove_file(log.join("segment.0000000000000001")).expect("the first segment");
     let said = refusal(ringkeeper(dir.path(), &args));
     assert!(said.contains("segment.0000000000000002, has nothing in it"), "{said}");
+    // A log that stays behind when another place is given for it.
+    let elsewhere = dir.path().join("elsewhere");
+    let mut moved = ringkeeper(dir.path(), &args);
+    moved.arg("--data-log-dir").arg(&elsewhere);
+    let said = refusal(moved);
+    assert!(said.contains("holds a log, and dataLogDir is elsewhere: move that"), "{said}");
+    assert!(!elsewhere.exists(), "a refused start leaves files behind");
 }
 
 #[test]

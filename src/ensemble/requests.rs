@@ -116,6 +116,13 @@ impl<D: LogDir> EnsembleCore<D> {
         {
             self.cut_down(request, zxid, mark, prepared);
         }
+        if self.output.quota_warnings > 0 {
+            let path = std::mem::take(&mut self.output.quota_path);
+            let why =
+                format_args!("quota exceeded: {path} (see listquota {path}); the write is done");
+            self.complain(Counter::QuotaExceeded, why);
+            self.output.quota_path = path;
+        }
         let error = match outcome {
             Outcome::Prepared(prepared) => {
                 self.last_zxid = zxid;

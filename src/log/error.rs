@@ -148,7 +148,7 @@ pub enum LogError {
     InFlight(usize),
     /// Another process has the directory.
     #[error(
-        "{path} is in use by another server (process {holder}); stop it or use another dataDir"
+        "{path} is in use by another server (process {holder}); stop it or use another directory (dataDir, dataLogDir)"
     )]
     Locked {
         /// The lock file.

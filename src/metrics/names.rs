@@ -72,6 +72,7 @@ named! {
         RefusedUnauthenticated "refused_unauthenticated" "Requests refused before authentication."
         RefusedNoSpace "refused_no_space" "Writes refused because the log had no space."
         RefusedWord "refused_word" "Four-letter words that are not on the white list."
+        QuotaExceeded "quota_exceeded" "Times a write went beyond a soft quota, or beyond a hard one that is not enforced."
         PausedOutput "paused_output" "Times a connection was not read because it did not read."
         PausedMemory "paused_memory" "Times a connection was not read because all together held much memory."
         PausedOutstanding "paused_outstanding" "Times reading paused for too many outstanding requests."

@@ -18,8 +18,10 @@ pub struct Output {
     pub reply: Vec<u8>,
     /// The watch events that the transaction owes, in the order in which they are due.
     pub events: Events,
-    /// How often a soft quota was found exceeded.
+    /// How often a quota was found exceeded that lets the request pass: a soft one, or one that is not enforced.
     pub quota_warnings: u32,
+    /// The path of the last of them.
+    pub quota_path: String,
     /// The path of a sequential znode while it is put together.
     pub(super) path: String,
 }

@@ -84,7 +84,8 @@ impl Limit {
 }
 
 impl Context<'_> {
-    /// Whether the quota over `path` allows so many bytes and znodes more.
+    /// Whether the quota over `path` allows so many bytes and znodes more. Without `enforceQuota` it only warns: ZooKeeper says
+    /// nothing then, and its operators set soft limits to be told.
     pub(super) fn check_quota(
         &mut self,
         path: &str,
@@ -92,22 +93,24 @@ impl Context<'_> {
         count: i64,
         out: &mut Output,
     ) -> Result<(), ErrorCode> {
-        if !self.config.enforce_quota {
-            return Ok(());
-        }
         let view =
             if self.in_multi { self.quota_before.take() } else { QuotaView::of(self.tree, path) };
-        if let Some(view) = view {
-            out.quota_warnings += view.check(bytes, count)?;
+        let Some(view) = view else { return Ok(()) };
+        let warnings = match view.check(bytes, count) {
+            Ok(warnings) => warnings,
+            Err(error) if self.config.enforce_quota => return Err(error),
+            Err(error) => u32::from(error == ErrorCode::QuotaExceeded),
+        };
+        if warnings > 0 {
+            out.quota_warnings += warnings;
+            out.quota_path.clear();
+            out.quota_path.push_str(self.tree.quota_root(path).unwrap_or(path));
         }
         Ok(())
     }
 
     /// The quotas over the znodes of a multi before its first operation; empty if there are none.
     pub(super) fn quotas_before(&self, ops: &[MultiOp<'_>]) -> Vec<Option<QuotaView>> {
-        if !self.config.enforce_quota {
-            return Vec::new();
-        }
         ops.iter().map(|op| QuotaView::of(self.tree, op.path())).collect()
     }
 }

@@ -99,6 +99,16 @@ pub enum ServerError {
         /// What the snapshot is of.
         snapshot_zxid: Zxid,
     },
+    /// There is a log where none should be.
+    #[error(
+        "{dir} holds a log, and dataLogDir is elsewhere: move that directory into {to}, or leave dataLogDir out"
+    )]
+    LogLeftBehind {
+        /// The log that was found.
+        dir: PathBuf,
+        /// Where it belongs by the configuration.
+        to: PathBuf,
+    },
     /// Too few files may be open.
     #[error(
         "{limit} descriptors may be open (ulimit -n), and the server itself needs {needed}: allow more of them"
@@ -188,6 +198,7 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
     look_for_directories(config)?;
     look_for_foreign_data(config)?;
+    look_for_log_left_behind(config)?;
     let plan = Plan::new(config);
     let clients_max = preflight::clients_max(&plan)?;
     if !own_dir(&config.data_dir).exists() {
@@ -267,6 +278,22 @@ fn look_for_directories(config: &Config) -> Result<(), ServerError> {
         }
     }
     Ok(())
+}
+
+/// A log that is kept elsewhere from now on was not moved there: a server would begin anew beside it (ZooKeeper's
+/// `FileTxnSnapLog.checkSnapDir`).
+fn look_for_log_left_behind(config: &Config) -> Result<(), ServerError> {
+    let dir = own_dir(&config.data_dir).join("log");
+    // However the two are written.
+    let place = |dir: &Path| dir.canonicalize().ok();
+    if place(&dir) == place(&own_dir(&config.data_log_dir).join("log")) {
+        return Ok(());
+    }
+    let names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name());
+    match names.into_iter().any(|name| name.to_string_lossy().starts_with("segment.")) {
+        true => Err(ServerError::LogLeftBehind { dir, to: own_dir(&config.data_log_dir) }),
+        false => Ok(()),
+    }
 }
 
 /// Who gives a ZooKeeper's own directory to a new server expects its data there.

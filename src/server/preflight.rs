@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     };
     refuse(super::look_for_directories(config));
     refuse(super::look_for_foreign_data(config));
+    refuse(super::look_for_log_left_behind(config));
     let mut in_use = false;
     for (dir, key) in directories(config) {
         match DirLock::holder_of(&own_dir(dir)) {

@@ -49,6 +49,7 @@ fn hard_limits_refuse_and_soft_ones_are_counted() {
     assert_eq!(stats(&server), "count=2,bytes=4");
     server.config.enforce_quota = false;
     assert_eq!(server.set("/q/a", "12345678", -1), Ok);
+    assert_eq!((server.out.quota_warnings, server.out.quota_path.as_str()), (1, "/q"));
     // Only where there is no hard limit does the soft one say anything.
     server.config.enforce_quota = true;
     assert_eq!(server.set("/zookeeper/quota/q/zookeeper_limits", "count=2,bytes=3", -1), Ok);
