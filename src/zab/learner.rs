@@ -310,7 +310,9 @@ impl Learner {
         let least = match self.kind {
             Kind::Participant => c.epochs.accepted,
             Kind::Observer => c.epochs.current,
-            Kind::Lost => 0,
+            // Whatever it had is gone, but for what it has been given and has shown since it started: a leader of that
+            // epoch was established, and who comes with an earlier one has been left.
+            Kind::Lost => epoch_of(c.history.committed()),
         };
         if epoch < least && !c.has(Mistake::AcceptLowerEpoch) {
             let text = format!("the leader's epoch {epoch} is below the accepted one, {least}");

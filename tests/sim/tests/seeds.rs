@@ -44,6 +44,16 @@ fn no_rule_is_broken() {
     }
 }
 
+/// Seeds that found something once: a server without a history that went back to a leader whose epoch was over, after it had
+/// shown a later one; and a write of a dropped store that was taken for one of the next.
+#[test]
+fn what_was_found_once_is_found_no_more() {
+    for seed in [163_562, 170_754] {
+        let outcome = run(&Arc::new(Plan::of(seed)), Mistakes::default(), false);
+        assert_eq!(outcome.violation.map(|v| v.to_string()), None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_run_repeats_event_by_event() {
     for seed in [3, 17, 42] {

@@ -31,7 +31,9 @@ impl Process {
         let highest = ctx.mistakes.has(Mistake::DurableIsHighestWrite);
         let done_through = ringkeeper::log::frame::peek(&buf).map_or(0, |header| header.last_zxid);
         let states = [Some(&mut self.in_force), self.staged.as_mut()];
-        let Some(state) = states.into_iter().flatten().find(|s| s.store.number == number) else {
+        let Some(state) =
+            states.into_iter().flatten().find_map(|s| s.writes.remove(&write).then_some(s))
+        else {
             return;
         };
         match state.store.log.completed(token, result, buf) {
@@ -140,6 +142,7 @@ impl Process {
     pub(super) fn submit(&mut self, ctx: &mut Context, machine: &mut Machine) {
         let number = self.state().store.number;
         for Submitted { write, token, marks } in std::mem::take(&mut self.submitted) {
+            self.state().writes.insert(write);
             ctx.checker.medium(machine.sid, number).submitted(write, &marks);
             let fails = std::mem::take(&mut machine.fail_write);
             let after = self.disk_time(ctx, machine);

@@ -2,7 +2,7 @@
 //!
 //! A server has one in force, and while it takes a leader's snapshot a second one beside it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ringkeeper::log::{self, BatchBuilder, LogError, Seal, Write, frame};
@@ -55,6 +55,9 @@ pub struct State {
     unsynced: VecDeque<(Zxid, Generation)>,
     /// Reports that the core waits for: up to which zxid, and the generation.
     sync_waits: VecDeque<(Zxid, Generation)>,
+    /// Its writes that the disk has not answered. A store that was dropped had the number of the next one that is staged, and
+    /// its log gave the same tokens.
+    pub writes: BTreeSet<u64>,
     /// The highest transaction of a write that has completed; for the mistake of taking that for durable.
     pub highest_done: Zxid,
     /// Transactions since the last snapshot.
@@ -110,6 +113,7 @@ impl State {
             batch: BatchBuilder::new(),
             unsynced: VecDeque::new(),
             sync_waits: VecDeque::new(),
+            writes: BTreeSet::new(),
             highest_done: store.log.durable_through(),
             since_snapshot: 0,
             store,
