@@ -111,6 +111,9 @@ impl Context<'_> {
 
     /// The quotas over the znodes of a multi before its first operation; empty if there are none.
     pub(super) fn quotas_before(&self, ops: &[MultiOp<'_>]) -> Vec<Option<QuotaView>> {
+        if ops.iter().all(|op| self.tree.quota_root(op.path()).is_none()) {
+            return Vec::new();
+        }
         ops.iter().map(|op| QuotaView::of(self.tree, op.path())).collect()
     }
 }
