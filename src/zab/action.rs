@@ -221,7 +221,10 @@ pub enum Action {
         /// To be repeated.
         zxid: Zxid,
     },
-    /// The leader's word on a session.
+    /// The leader's word on a session: the answer to the oldest of our questions about it that is open. It says nothing about
+    /// a newer one. A driver that attaches a newer connection because of it breaks the order of the session: the client may
+    /// be at another server when the leader comes to the newer question and hands the session over once more, and what
+    /// it sent here before is then taken behind what it sends there.
     Revalidated {
         /// The session.
         session: i64,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::action::{Action, CloseReason};
 use super::common::{Common, Epochs, Kind};
 use super::ensemble::EnsembleConfig;
-use super::learner::{Learner, Phase, WayBack};
+use super::learner::{Learner, Phase};
 use super::message::Packet;
 use super::mistake::Mistake;
 use super::types::{ConnId, Epoch, Show, Txn, Zxid, epoch_of, make_zxid};
@@ -265,13 +265,7 @@ impl Learner {
             }
             _ => {}
         }
-        if let WayBack::Store { token } = self.way_back
-            && c.is_stored(token)
-        {
-            // From now on our word counts again: come back as what we are.
-            self.way_back = WayBack::None;
-            self.leave(c, CloseReason::RoleChange);
-        }
+        self.way_back_stored(c);
     }
 
     /// A quorum has the leader's history.

@@ -112,6 +112,12 @@ impl Zab {
         {
             return;
         }
+        if let Part::Learner(learner) = &mut self.part
+            && learner.is_left_by(&self.c, from, &notification)
+        {
+            learner.look_again(&mut self.c);
+            self.settle();
+        }
         let answer_as = match &mut self.part {
             Part::Looking(looking) => {
                 looking.notification(&mut self.c, from, &notification);

@@ -19,9 +19,10 @@ use std::sync::Arc;
 use super::action::{Action, CloseReason, Role};
 use super::common::{Common, Epochs, Kind, Turn};
 use super::ensemble::EnsembleConfig;
-use super::message::{LearnerInfo, Packet};
+use super::message::{LearnerInfo, Notification, Packet, PeerState};
 use super::mistake::Mistake;
 use super::types::{ConnId, EPOCH_MAX, Epoch, Show, Sid, Zxid, epoch_of, make_zxid};
+use super::way_back::WayBack;
 
 /// Where a learner stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +51,6 @@ pub(super) enum Phase {
     Acknowledged,
     /// In step.
     Live,
-}
-
-/// What has become of the way back of a server that had lost its log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WayBack {
-    /// Nothing was lost.
-    None,
-    /// Waits until a transaction of ours is committed; asks again if it takes too long.
-    Barrier { token: u64, again_at: u64 },
-    /// Waits until the log is on the medium through here.
-    Flush { through: Zxid },
-    /// The record that says "intact" is being stored.
-    Store { token: u64 },
 }
 
 /// See the [module](self).
@@ -200,6 +188,22 @@ impl Learner {
         }
     }
 
+    /// Whether this is our leader's word that it looks again, in a later round than the one that elected it, while we
+    /// still wait for it to lead. A connection says the same by closing; but one that is made while the leader looks is
+    /// held until it leads again. Who goes on waiting there takes no part in that round, and it may be the one whom the
+    /// others must elect: a server that the leader refused because its history is fresher.
+    pub fn is_left_by(&self, c: &Common, from: Sid, notification: &Notification) -> bool {
+        from == self.leader
+            && notification.state == PeerState::Looking
+            && notification.election_epoch > c.vote.round
+            && matches!(self.phase, Phase::Connecting | Phase::Registering)
+    }
+
+    /// Looks again, because of [that](Learner::is_left_by).
+    pub fn look_again(&mut self, c: &mut Common) {
+        self.leave(c, CloseReason::RoleChange);
+    }
+
     // ---- connecting
 
     pub(super) fn connect(&mut self, c: &mut Common) {
@@ -306,13 +310,14 @@ impl Learner {
             return self.breach(c, format!("LEADERINFO of epoch {epoch}"));
         }
         self.epoch = epoch;
-        // One that is not counted promises nothing: it may learn of any leader that is not older than what it has.
+        // One that is not counted promises nothing: it may learn of any leader that is not older than what it has shown or
+        // holds. Only an established leader gives an epoch's zxids away: that of our last one was established, and who
+        // comes with an earlier one has been left. Of a server that lost its log the stored epochs count for nothing.
+        let held = epoch_of(c.history.last().max(c.history.committed()));
         let least = match self.kind {
             Kind::Participant => c.epochs.accepted,
-            Kind::Observer => c.epochs.current,
-            // Whatever it had is gone, but for what it has been given and has shown since it started: a leader of that
-            // epoch was established, and who comes with an earlier one has been left.
-            Kind::Lost => epoch_of(c.history.committed()),
+            Kind::Observer => c.epochs.current.max(held),
+            Kind::Lost => held,
         };
         if epoch < least && !c.has(Mistake::AcceptLowerEpoch) {
             let text = format!("the leader's epoch {epoch} is below the accepted one, {least}");
@@ -455,39 +460,5 @@ impl Learner {
             c.send(conn, Packet::Ack { zxid });
         }
         self.acked = through;
-    }
-
-    // ---- the way back of a server that had lost its log
-
-    /// Our barrier is committed: a quorum that does not count us followed this leader *after* we had lost our log. So
-    /// no later leader had been established with our help before, and all that we may have acknowledged and that was
-    /// committed is at or below the barrier.
-    pub fn barrier(&mut self, c: &mut Common, token: u64) {
-        if let WayBack::Barrier { token: asked, .. } = self.way_back
-            && asked == token
-        {
-            self.flush_way_back(c);
-        }
-    }
-
-    /// The request may be lost, or refused while leadership moves: then it is made anew.
-    pub(super) fn ask_for_barrier(&mut self, c: &mut Common) {
-        let token = c.next_barrier();
-        self.way_back = WayBack::Barrier { token, again_at: c.now + c.sync_ms() };
-        c.act(Action::Barrier { token });
-    }
-
-    pub(super) fn flush_way_back(&mut self, c: &mut Common) {
-        let through = c.history.committed();
-        self.way_back = WayBack::Flush { through };
-        if c.history.durable() >= through {
-            self.store_way_back(c);
-        }
-    }
-
-    pub(super) fn store_way_back(&mut self, c: &mut Common) {
-        let token = c.store(Epochs { intact: true, ..c.epochs });
-        self.way_back = WayBack::Store { token };
-        self.stored(c);
     }
 }

@@ -8,7 +8,7 @@
 //! - [`types`], [`message`], [`ensemble`], [`settings`], [`action`]: the vocabulary
 //! - [`core`]: the type, its inputs and the roles
 //! - [`election`], [`discovery`], [`sync`], [`broadcast`], [`leader`], [`learner`],
-//!   [`catch_up`]: the protocol's parts
+//!   [`catch_up`], [`way_back`]: the protocol's parts
 //! - [`quorum`], [`reconfig`], [`history`], [`common`]: arithmetic, membership, the log, what the parts share
 //! - [`mistake`]: mistakes planted to prove the simulator
 //! - [`wire`]: the bytes of the messages
@@ -33,6 +33,7 @@ pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod types;
+mod way_back;
 pub mod wire;
 
 pub use action::{Action, CloseReason, LookUpAnswer, Refusal, Role};

@@ -58,6 +58,13 @@ fn run(voter: &mut Option<Voter>, command: &Command<'_>) -> String {
             let token = command.words[0].parse().unwrap();
             voter.zab.handle_epochs_stored(token);
         }
+        // The leader takes our first connection, and names its epoch.
+        "connected" => voter.zab.handle_connected(1, ConnId(1)),
+        "leader-info" => {
+            let epoch = command.words[0].parse().unwrap();
+            let packet = Packet::LeaderInfo { epoch, protocol_version: 0x10000 };
+            voter.zab.handle_packet(ConnId(1), packet);
+        }
         other => panic!("{other}"),
     }
     told(voter)
@@ -109,6 +116,12 @@ fn told(voter: &mut Voter) -> String {
             }
             Action::Role(Role::Learning { leader, observer, epoch: 0, .. }) => {
                 roles.push(format!("{} {leader}", if observer { "observes" } else { "follows" }));
+            }
+            Action::Role(Role::Learning { epoch, .. }) => {
+                roles.push(format!("accepts epoch {epoch}"))
+            }
+            Action::Close { reason: CloseReason::Refused(text), .. } => {
+                roles.push(format!("refuses: {text}"));
             }
             Action::Activate { config } => roles.push(format!("activates {:x}", config.version)),
             Action::StoreEpochs { accepted, current, .. } => {
