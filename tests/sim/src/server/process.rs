@@ -164,6 +164,8 @@ pub struct Process {
     pub(super) attached: BTreeMap<i64, Attached>,
     /// Sessions whose clients wait for the leader's word, or for their creation.
     pub(super) attaching: BTreeMap<i64, (usize, u64)>,
+    /// For whom the leader was asked about a session, and has not answered: session, client, connection.
+    pub(super) revalidating: VecDeque<(i64, usize, u64)>,
     pub(super) syncs: VecDeque<i64>,
     pub(super) sessions_made: i64,
     pub(super) tracker: BTreeMap<i64, Tracked>,
@@ -277,6 +279,7 @@ impl Process {
             output: Output::new(),
             attached: BTreeMap::new(),
             attaching: BTreeMap::new(),
+            revalidating: VecDeque::new(),
             syncs: VecDeque::new(),
             sessions_made: 0,
             tracker: BTreeMap::new(),

@@ -51,6 +51,7 @@ impl Process {
         for (client, connection) in attached.chain(attaching).collect::<Vec<_>>() {
             self.reply(ctx, client, connection, Reply::Dropped);
         }
+        self.revalidating.clear();
         self.syncs.clear();
         self.tracker.clear();
         self.barriers.clear();
@@ -175,11 +176,12 @@ impl Process {
         self.attaching.insert(session, from);
         if self.leads() {
             let valid = self.revalidate(ctx, machine, machine.sid, session, timeout_ms);
-            return self.told_valid(ctx, machine, session, valid);
+            return self.decide(ctx, machine, session, valid);
         }
         if self.zab.revalidate(session, timeout_ms).is_err() {
-            self.drop_client(ctx, session, Reply::Dropped);
+            return self.drop_client(ctx, session, Reply::Dropped);
         }
+        self.revalidating.push_back((session, from.0, from.1));
     }
 
     fn attach(&mut self, ctx: &mut Context, session: i64) {
@@ -190,6 +192,9 @@ impl Process {
         self.reply(ctx, client, connection, Reply::Attached { session });
     }
 
+    /// The leader's answer to the oldest question about this session. It decides for the connection that asked, never for
+    /// a newer one: the leader hands the session to us once more when it comes to that one's question, and if the client
+    /// has gone to another server by then, what it sends here must not have been taken before.
     pub(super) fn told_valid(
         &mut self,
         ctx: &mut Context,
@@ -197,6 +202,15 @@ impl Process {
         session: i64,
         valid: bool,
     ) {
+        let asked = self.revalidating.iter().position(|(of, ..)| *of == session);
+        let asked = asked.and_then(|at| self.revalidating.remove(at));
+        let waits = self.attaching.get(&session).copied();
+        if asked.map(|(_, client, connection)| (client, connection)) == waits {
+            self.decide(ctx, machine, session, valid);
+        }
+    }
+
+    fn decide(&mut self, ctx: &mut Context, machine: &Machine, session: i64, valid: bool) {
         ctx.tell(|| format!("{}:   session {session:x} valid {valid}", machine.sid));
         if valid {
             return self.attach(ctx, session);
