@@ -5,7 +5,7 @@ use crate::log::disk::SegmentFile;
 use crate::log::error::LogError;
 use crate::log::frame::SECTOR;
 use crate::log::recover::{CHUNK, CutReport, End};
-use crate::log::segment::{Reader, Segment};
+use crate::log::segment::{self, Reader, Segment};
 
 /// What lies behind the end.
 #[derive(Default)]
@@ -63,9 +63,18 @@ fn damaged<F: SegmentFile>(
     let (at, offset) = end.map_or((0, 0), |e| (e.at, e.offset));
     let (mut bad, mut bad_offset) = (&segments[at], offset);
     // A frame that did not fit any more stands at the front of the next segment.
-    if is_blank(bad, offset)
+    if (is_blank(bad, offset) || offset == bad.bytes)
         && let Some(next) = segments.get(at + 1)
     {
+        if next.index > bad.index + 1 {
+            return LogError::Missing {
+                name: segment::name(bad.index + 1),
+                before: bad.name.clone(),
+                later_name: later.name.clone(),
+                later_offset,
+                last_zxid,
+            };
+        }
         (bad, bad_offset) = (next, 0);
     }
     LogError::Damaged {
@@ -78,7 +87,7 @@ fn damaged<F: SegmentFile>(
     }
 }
 
-/// Was nothing written at `offset`, or is it the end of the file?
+/// Was nothing written at `offset`?
 fn is_blank<F: SegmentFile>(segment: &Segment<F>, offset: u64) -> bool {
     let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
     reader.sector_is_zero(offset).unwrap_or(false)

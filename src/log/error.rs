@@ -41,6 +41,24 @@ pub enum LogError {
         /// The last zxid that is still good.
         last_zxid: Zxid,
     },
+    /// A segment between others is not there.
+    #[error(
+        "log: {name} is missing: it comes behind {before}, and a later frame ({later_name} at offset {later_offset}) proves that \
+         what stood there was already durable, behind zxid 0x{last_zxid:x}. Nothing was changed. Put the file back, or restore \
+         it from a backup; in an ensemble, move this directory aside and start again, the server copies the state from the leader"
+    )]
+    Missing {
+        /// Its name.
+        name: String,
+        /// The segment before it.
+        before: String,
+        /// Segment file of the frame that proves that there was more.
+        later_name: String,
+        /// Its byte offset.
+        later_offset: u64,
+        /// The last zxid that is still good.
+        last_zxid: Zxid,
+    },
     /// A frame whose CRC is right says something that no log says.
     #[error(
         "log: {name} at offset {offset}: {reason}. The bytes are as they were written, so this is \

@@ -709,6 +709,28 @@ fn the_segment_that_is_written_to_must_be_there_whole() {
 }
 
 #[test]
+fn a_segment_that_is_missing_between_others_is_named() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    // A frame takes a sector: the third segment is begun.
+    for zxid in 1..=18 {
+        life.write(&[(zxid, 1000)]);
+    }
+    let current = life.writer.segments() as u64;
+    assert!(current >= 3, "{current} segments");
+    for index in 2..current {
+        let dir = dir.copy();
+        dir.remove(&segment::name(index)).expect("removed");
+        match replay(&dir, 0).err().expect("it is missing") {
+            LogError::Missing { name, before, .. } => {
+                assert_eq!((name, before), (segment::name(index), segment::name(index - 1)));
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
 fn a_segment_of_another_log_and_a_renamed_one_are_refused() {
     let (one, other) = (SimDir::new(), SimDir::new());
     let (_, _) = written(&one);
