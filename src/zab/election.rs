@@ -15,7 +15,7 @@ use super::common::{Common, Kind, Turn, Vote};
 use super::message::{Notification, PeerState};
 use super::mistake::Mistake;
 use super::quorum;
-use super::types::Sid;
+use super::types::{Sid, Zxid};
 
 /// A vote as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -177,7 +177,7 @@ impl Looking {
         let agree = |sid: Sid| self.votes.get(&sid).is_some_and(|ballot| ballot.agrees(&ours));
         if c.kind() == Kind::Lost
             || !c.membership.is_voter(self.vote.leader)
-            || !c.membership.is_quorum(agree)
+            || !self.is_enough(c, agree)
         {
             self.finalize_at = None;
             return;
@@ -188,6 +188,23 @@ impl Looking {
             self.decide(c, self.vote);
         } else if self.finalize_at.is_none() {
             self.finalize_at = Some(c.now + c.config.finalize_wait_ms);
+        }
+    }
+
+    /// Whether those who agree are enough to go with our candidate. A reconfiguration that our log proposes asks its own quorum
+    /// as well, unless the candidate has a later epoch or a history that ends before it: then it came to nothing, or the
+    /// candidate knows of it and asks both itself. Whoever held on to one that nobody else has could be needed, and never
+    /// come: the servers that it proposes may be gone.
+    fn is_enough(&self, c: &Common, agree: impl Fn(Sid) -> bool) -> bool {
+        let vote = &self.vote;
+        let may_hold = |zxid: Zxid| {
+            vote.leader == c.sid() || vote.peer_epoch <= c.epochs.current && vote.zxid >= zxid
+        };
+        match &c.membership.proposed {
+            Some((zxid, _)) if !may_hold(*zxid) => {
+                quorum::is_quorum(&c.membership.active, agree, c.config.mistakes)
+            }
+            _ => c.membership.is_quorum(agree),
         }
     }
 

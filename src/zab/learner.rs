@@ -313,7 +313,7 @@ impl Learner {
         // One that is not counted promises nothing: it may learn of any leader that is not older than what it has shown or
         // holds. Only an established leader gives an epoch's zxids away: that of our last one was established, and who
         // comes with an earlier one has been left. Of a server that lost its log the stored epochs count for nothing.
-        let held = epoch_of(c.history.last().max(c.history.committed()));
+        let held = epoch_of(c.history.last().max(c.history.published()));
         let least = match self.kind {
             Kind::Participant => c.epochs.accepted,
             Kind::Observer => c.epochs.current.max(held),

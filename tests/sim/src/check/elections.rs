@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringkeeper::zab::{Notification, PeerState};
+use ringkeeper::zab::{Notification, PeerState, Zxid};
 
 use super::membership::{Membership, ServerId};
 use super::rule::{Check, Rule, broken};
@@ -20,13 +20,22 @@ enum Says {
     Follows,
 }
 
+#[derive(Copy, Clone)]
+struct Vote {
+    leader: ServerId,
+    round: i64,
+    /// What is said of the leader's history.
+    epoch: i64,
+    zxid: Zxid,
+}
+
 #[derive(Default)]
 struct Voter {
     heard: BTreeSet<Word>,
     /// What it heard last.
     last: Option<Word>,
-    /// Its own last vote: for whom, in which round.
-    vote: Option<(ServerId, i64)>,
+    /// Its own last vote.
+    vote: Option<Vote>,
 }
 
 /// The elections of all servers.
@@ -61,22 +70,28 @@ impl Elections {
     /// A server tells others its vote.
     pub fn votes(&mut self, id: ServerId, said: &Notification) {
         if said.state == PeerState::Looking {
-            self.voters.entry(id).or_default().vote = Some((said.leader, said.election_epoch));
+            let (leader, round) = (said.leader, said.election_epoch);
+            let vote = Vote { leader, round, epoch: said.peer_epoch, zxid: said.zxid };
+            self.voters.entry(id).or_default().vote = Some(vote);
         }
     }
 
-    /// A server that looked goes with this leader, or leads: by the members in force and those that its log proposes.
+    /// A server of this current epoch that looked goes with this leader, or leads: by the members in force, and by those that its
+    /// log proposes at a zxid, unless the leader's history cannot hold that, or is of a later epoch.
     pub fn decides(
         &mut self,
-        id: ServerId,
+        (id, epoch): (ServerId, i64),
         leader: ServerId,
         active: &Membership,
-        proposed: Option<&Membership>,
+        proposed: Option<&(Zxid, Membership)>,
     ) -> Check {
         let Some(voter) = self.voters.insert(id, Voter::default()) else { return Ok(()) };
         // Who was sent straight to a leader by a reconfiguration has not voted.
-        let Some((own, round)) = voter.vote else { return Ok(()) };
-        let itself = |from: ServerId| from == id && own == leader;
+        let Some(vote) = voter.vote else { return Ok(()) };
+        let round = vote.round;
+        let may_hold = |zxid: Zxid| leader == id || vote.epoch <= epoch && vote.zxid >= zxid;
+        let proposed = proposed.filter(|(zxid, _)| may_hold(*zxid)).map(|(_, members)| members);
+        let itself = |from: ServerId| from == id && vote.leader == leader;
         let said = |from: ServerId, fits: &dyn Fn(Says, i64) -> bool| {
             voter.heard.iter().any(|(by, says, r#for, round)| {
                 *by == from && *r#for == leader && fits(*says, *round)
@@ -130,7 +145,7 @@ mod tests {
             elections.looks(1);
             elections.votes(1, &vote);
             heard.iter().for_each(|(from, said)| elections.hears(1, *from, said));
-            elections.decides(1, 3, &members, None).is_ok()
+            elections.decides((1, 0), 3, &members, None).is_ok()
         };
         let looking = |leader, round| says(PeerState::Looking, leader, round);
         assert!(!decides(looking(3, 2), &[]));
@@ -144,11 +159,18 @@ mod tests {
 
     #[test]
     fn what_is_proposed_has_a_quorum_too() {
-        let (active, proposed) = (Membership::equal(1..=3), Membership::equal(3..=5));
-        let mut elections = Elections::default();
-        elections.looks(1);
-        elections.votes(1, &says(PeerState::Looking, 3, 2));
-        elections.hears(1, 3, &says(PeerState::Looking, 3, 2));
-        assert!(elections.decides(1, 3, &active, Some(&proposed)).is_err());
+        let (active, proposed) = (Membership::equal(1..=3), (7, Membership::equal(3..=5)));
+        let decides = |zxid, peer_epoch, epoch| {
+            let mut elections = Elections::default();
+            elections.looks(1);
+            let vote = Notification { zxid, peer_epoch, ..says(PeerState::Looking, 3, 2) };
+            elections.votes(1, &vote);
+            elections.hears(1, 3, &says(PeerState::Looking, 3, 2));
+            elections.decides((1, epoch), 3, &active, Some(&proposed)).is_ok()
+        };
+        assert!(!decides(7, 1, 1));
+        assert!(!decides(8, 1, 2));
+        assert!(decides(6, 1, 1), "it ends before the proposal");
+        assert!(decides(7, 2, 1), "a later epoch");
     }
 }

@@ -105,6 +105,7 @@ impl StoreError {
         match error {
             LogError::NoSpace { .. } => StoreError::NoSpace,
             LogError::Damaged { .. }
+            | LogError::Missing { .. }
             | LogError::NoBeginning { .. }
             | LogError::CutShort { .. }
             | LogError::Gap { .. }
