@@ -133,8 +133,19 @@ fn a_snapshot_whose_log_is_lost_is_refused_unless_that_is_accepted() {
         command
     };
     let said = refusal(start(&[]));
+    assert!(said.contains("holds no log, and this server has one"), "{said}");
+    assert!(said.contains("ringkeeper.acceptLostLog=yes"), "{said}");
+    assert!(!log.exists(), "a refused start leaves files behind");
+    let checked = refusal(start(&["--check"]));
+    assert!(checked.contains("holds no log, and this server has one"), "{checked}");
+    // A server of before, that did not note which log is its own, still sees that the snapshot is ahead.
+    let mark = own.join("log.id");
+    let noted = std::fs::read(&mark).expect("the log's number");
+    std::fs::remove_file(&mark).expect("removed");
+    let said = refusal(start(&[]));
     assert!(said.contains("has no transaction, and the newest snapshot is of zxid 0x"), "{said}");
     assert!(said.contains("ringkeeper.acceptLostLog=yes"), "{said}");
+    std::fs::write(&mark, &noted).expect("the log's number");
     // The right one is taken as it was.
     std::fs::remove_dir_all(&log).expect("what the refused start made");
     std::fs::rename(&away, &log).expect("moved back");
@@ -142,12 +153,55 @@ fn a_snapshot_whose_log_is_lost_is_refused_unless_that_is_accepted() {
     let mut c = Client::connect(port, 10_000).expect("connect");
     assert!(c.get("/n99").expect("get").is_ok());
     server.kill();
-    std::fs::remove_dir_all(&log).expect("lost for good");
+    std::fs::rename(&log, &away).expect("lost, it seems");
     let mut child = start(&["-D", "ringkeeper.acceptLostLog=yes"]).spawn().expect("start");
     serves(&mut child, port);
     child.kill().and_then(|()| child.wait()).expect("its end");
     // From here on log and snapshot belong together.
     let mut child = start(&[]).spawn().expect("start");
+    serves(&mut child, port);
+    child.kill().and_then(|()| child.wait()).expect("its end");
+    // And the old one with neither, even if it goes further than the snapshot.
+    std::fs::rename(&log, dir.path().join("new")).expect("moved away");
+    std::fs::rename(&away, &log).expect("moved back");
+    for more in [&[][..], &["-D", "ringkeeper.acceptLostLog=yes"]] {
+        let said = refusal(start(more));
+        assert!(said.contains("another server's log, or one that was given up"), "{said}");
+    }
+}
+
+#[test]
+fn a_log_directory_that_is_left_out_is_missed_without_any_snapshot() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("log");
+    let lines = format!("preAllocSize=1024\ndataLogDir={}\n", log.to_str().expect("UTF-8"));
+    let mut server = Server::start(dir.path(), &lines, &[]);
+    let mut c = Client::connect(server.port, 10_000).expect("connect");
+    assert_eq!(c.create("/n", b"", 0).expect("create"), 0);
+    server.kill();
+    let port = free_port().to_string();
+    let said = refusal(ringkeeper(dir.path(), &["--client-port", &port]));
+    assert!(said.contains("holds no log, and this server has one"), "{said}");
+    assert!(said.contains("dataLogDir what it was?"), "{said}");
+    std::fs::write(dir.path().join("data/ringkeeper/log.id"), "0").expect("not a number");
+    let said = refusal(ringkeeper(dir.path(), &["--client-port", &port]));
+    assert!(said.contains("log.id: it names no log"), "{said}");
+}
+
+#[test]
+fn a_terminal_that_closes_stops_the_server_as_ctrl_c_does_unless_that_is_ignored() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start(dir.path(), "", &[]);
+    assert!(server.stop_by(libc::SIGHUP).success());
+    assert!(server.log().contains("stopping"), "{}", server.log());
+    // As nohup starts it.
+    let port = free_port();
+    let args = ["--client-port", &port.to_string()];
+    let mut child = shell(dir.path(), "trap '' HUP", &args).spawn().expect("start");
+    serves(&mut child, port);
+    // SAFETY: kill(2) of a child that has not been waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGHUP) }, 0);
+    std::thread::sleep(Duration::from_millis(200));
     serves(&mut child, port);
     child.kill().and_then(|()| child.wait()).expect("its end");
 }
@@ -176,10 +230,12 @@ fn a_log_directory_has_one_server() {
     assert!(said.contains(shared), "{said}");
     server.kill();
     // The data directory by another name is not another server's.
-    let link = first.path().join("link");
-    std::os::unix::fs::symlink(first.path().join("data"), &link).expect("a link");
+    let third = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(third.path().join("data")).expect("a directory");
+    let link = third.path().join("link");
+    std::os::unix::fs::symlink(third.path().join("data"), &link).expect("a link");
     let port = free_port();
-    let mut command = ringkeeper(first.path(), &["--client-port", &port.to_string()]);
+    let mut command = ringkeeper(third.path(), &["--client-port", &port.to_string()]);
     let mut child = command.arg("--data-log-dir").arg(&link).spawn().expect("start");
     serves(&mut child, port);
     child.kill().expect("kill");
@@ -230,9 +286,14 @@ fn what_the_machine_has_not_is_named() {
 
 /// A server for whom a shell sets a limit.
 fn limited(dir: &Path, limit: &str, args: &[&str]) -> Command {
+    shell(dir, &format!("ulimit {limit}"), args)
+}
+
+/// A server that a shell becomes after it has done something.
+fn shell(dir: &Path, first: &str, args: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     let binary = env!("CARGO_BIN_EXE_ringkeeper");
-    shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\""), binary, "server"]);
+    shell.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), binary, "server"]);
     shell.args(args).arg("--data-dir").arg(dir.join("data"));
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
@@ -309,6 +370,7 @@ fn check_finds_what_a_start_would_and_changes_nothing() {
     let before = listed();
     let (good, said) = check(&["--client-port", &server.port.to_string()]);
     assert!(good && said.contains("in use by a server that runs now"), "{said}");
+    assert!(said.contains("once the one that runs now has ended"), "{said}");
     assert_eq!(listed(), before);
     server.kill();
 }

@@ -6,6 +6,8 @@ use super::error::{ConfigError, Place, Problem, Warning};
 use super::properties;
 use super::settings::Config;
 use super::table::{self, Fate, Key};
+use crate::admin::words::Word;
+use crate::auth::{DigestAlgorithm, generate_digest};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -224,6 +226,23 @@ impl Loader {
             let what = error.to_string();
             self.problems.extend(place.map(|place| Problem::Contradiction { place, what }));
         }
+        if let Some(id) = &self.config.super_digest
+            && !is_digest(id, self.config.digest_algorithm)
+        {
+            let text = "DigestAuthenticationProvider.superDigest: what stands behind the colon is no hash of \
+                 DigestAuthenticationProvider.digestAlg, so nobody can be that user; give the base64 of the digest \
+                 of user:password, not the password";
+            let place = self.place(&["DigestAuthenticationProvider.superDigest"]);
+            self.warnings.push(Warning { place, text: text.to_owned() });
+        }
+        let known = |word: &str| word == "*" || Word::ALL.iter().any(|known| known.name() == word);
+        let unknown = self.config.four_letter_words.iter().filter(|word| !known(word));
+        let unknown: Vec<&str> = unknown.map(String::as_str).collect();
+        if !unknown.is_empty() {
+            let text = format!("4lw.commands.whitelist: there is no word {}", unknown.join(", "));
+            let place = self.place(&["4lw.commands.whitelist"]);
+            self.warnings.push(Warning { place, text });
+        }
         if self.config.skip_acl {
             let text = "skipACL=yes: access control lists are not checked, everybody may do \
                  everything";
@@ -254,6 +273,14 @@ impl Loader {
     fn place(&self, names: &[&str]) -> Option<Place> {
         names.iter().find_map(|name| self.seen.get(*name)).cloned()
     }
+}
+
+/// Whether an identity could be that of any password.
+fn is_digest(id: &str, algorithm: DigestAlgorithm) -> bool {
+    let Some((user, hash)) = id.split_once(':') else { return false };
+    let some = generate_digest(algorithm, &format!("{user}:"));
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b);
+    id.len() == some.len() && hash.bytes().all(base64)
 }
 
 fn bad_value(place: Place, name: &str, value: &str, key: &Key) -> Problem {

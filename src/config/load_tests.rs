@@ -142,15 +142,16 @@ fn every_key_with_a_value_changes_the_config() {
 fn typed_values() {
     let config = good(
         "clientPortAddress=[::1]\nringkeeper.placement=together\nmaxClientCnxns=-1\n\
-         4lw.commands.whitelist=stat, ruok,\nDigestAuthenticationProvider.digestAlg=SHA512\n\
-         DigestAuthenticationProvider.superDigest=super:abc\n",
+         4lw.commands.whitelist=stat, ruok,\nDigestAuthenticationProvider.digestAlg=SHA512\n",
     );
     assert_eq!(config.client_address().to_string(), "[::1]:2181");
     assert_eq!(config.placement, Placement::Together);
     assert_eq!(config.max_client_cnxns, 0);
     assert_eq!(config.four_letter_words, ["stat", "ruok"]);
     assert_eq!(config.digest_algorithm, DigestAlgorithm::Sha512);
-    assert_eq!(config.super_digest.as_deref(), Some("super:abc"));
+    let hash = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+    let config = good(&format!("DigestAuthenticationProvider.superDigest={hash}"));
+    assert_eq!(config.super_digest.as_deref(), Some(hash));
     assert_eq!(read("snapSizeLimitInKb=-1").unwrap().config.snap_size_limit_kb, 0);
     assert_eq!(good("clientPortAddress=localhost").client_address().port(), 2181);
 }
@@ -323,6 +324,19 @@ fn one_warning_a_key() {
         assert_eq!(warnings(text).last().map(String::as_str), Some(raised));
     }
     assert!(warnings("skipACL=yes")[0].contains("not checked"));
+    // A password, or the hash of another algorithm.
+    for text in [
+        "superDigest=super:secret",
+        "digestAlg=SHA512\nDigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
+    ] {
+        let said = warnings(&format!("DigestAuthenticationProvider.{text}"));
+        assert!(said[0].contains("nobody can be that user"), "{said:?}");
+        assert!(!said[0].contains("secret"), "{said:?}");
+    }
+    assert_eq!(
+        warnings("4lw.commands.whitelist=ruok, sttat, *, x"),
+        ["zoo.cfg:1: 4lw.commands.whitelist: there is no word sttat, x"]
+    );
     assert!(warnings("forceSync=no")[0].contains("may be lost"));
     assert_eq!(
         warnings("admin.enableServer=true\nadmin.serverPort=8081").len(),

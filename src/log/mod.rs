@@ -44,7 +44,7 @@ pub use lock::DirLock;
 pub use open::open;
 pub use priority::lower_priority;
 pub use recover::{
-    CutReport, LogTail, Recovered, Visit, read_back, recover, recover_in, restarted_at,
+    CutReport, LogTail, Recovered, Visit, id_in, read_back, recover, recover_in, restarted_at,
 };
 pub use spares::{SpareMaker, SpareThread};
 pub use unwanted::{is_unwanted, remove_gently, remove_leftover};

@@ -156,6 +156,21 @@ fn refuse_no_beginning<F>(segments: &[Segment<F>]) -> Result<(), LogError> {
     }
 }
 
+/// The number of the log in `dir`; `None` if there is no such directory, or nothing that was ever part of a log is in it.
+///
+/// # Errors
+/// See [`LogError`]; those of segments that are not what they should be, or a beginning that is missing.
+pub fn id_in(dir: &Path) -> Result<Option<u64>, LogError> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    let dir =
+        RealDir::new(dir, true).map_err(|e| LogError::io("open", dir.display().to_string(), e))?;
+    let segments = segment::open_all(&dir)?;
+    refuse_no_beginning(&segments)?;
+    Ok(segments.iter().find_map(|s| s.head.as_ref()).map(|head| head.start.log_id))
+}
+
 /// Reads the transactions behind `from` up to `through` back, in order, while the log is being
 /// written (for a learner that is to catch up); `through` must be durable. Returns the last one
 /// that was read: less than `through` if the log does not go that far any more, or if it was cut

@@ -259,6 +259,11 @@ impl<D: LogDir> Writer<D> {
         Err(failed.map_or(LogError::SpareNotReady, |reason| LogError::NoSpace { reason }))
     }
 
+    /// The log's number, random, the same in all its segments.
+    pub fn log_id(&self) -> u64 {
+        self.log_id
+    }
+
     /// Bytes that transactions may still take in the segment that is being written. A quarter of it is kept back for
     /// what cannot be refused.
     pub fn writes_bytes(&self) -> u64 {

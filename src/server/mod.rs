@@ -2,6 +2,9 @@
 //!
 //! Owns nothing that works at run time; it makes the rooms, hands each what it needs, and waits.
 
+mod dirs;
+mod error;
+mod log_mark;
 mod plan;
 mod port;
 mod preflight;
@@ -11,9 +14,9 @@ mod signals;
 mod snapshots;
 mod worker;
 
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -28,137 +31,18 @@ use crate::ensemble::{CoreParts, EnsembleCore, ShardEnd};
 use crate::lanes;
 use crate::log::{self, DirLock};
 use crate::metrics::Registry as Metrics;
-use crate::protocol::Zxid;
 use crate::reactor::{self, PassClock, ReactorConfig, ReactorStats, Waker, monotonic_ns};
 use crate::session::{RegistryConfig, SERVER_ID_STANDALONE, SessionIds, SessionRegistry};
 use crate::shard::load::Shown;
 use crate::shard::{Shard, ShardLinks, ShardParts};
 use crate::watch::WatchTable;
 
+use dirs::own_dir;
+pub use error::ServerError;
 use plan::Plan;
 use snapshots::{Snapshots, Taker};
 use tracing_subscriber::EnvFilter;
 pub use worker::Worker;
-
-/// Why the server does not start, or why it ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The client port cannot be had.
-    #[error("cannot listen on {address}: {error}; {} (clientPort, clientPortAddress)", hint(.error))]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// A directory is missing and is not to be made.
-    #[error(
-        "{dir} is missing, and datadir.autocreate=false forbids making it: mount its disk, or make it if this server is new"
-    )]
-    NoDirectory {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// A directory cannot be used.
-    #[error(
-        "{dir} cannot be used ({key}): {error}; the server makes files there and writes them directly"
-    )]
-    Directory {
-        /// The directory, or the nearest above it that exists.
-        dir: PathBuf,
-        /// The key that names it.
-        key: &'static str,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The log's file system is too full for a first segment.
-    #[error(
-        "{dir}: the log needs {segment_bytes} bytes for a segment, and {free_bytes} are free: make room, or give \
-         another dataLogDir, or a smaller preAllocSize"
-    )]
-    NoRoom {
-        /// The log's directory.
-        dir: PathBuf,
-        /// Bytes of one segment.
-        segment_bytes: u64,
-        /// Bytes that the server may use.
-        free_bytes: u64,
-    },
-    /// The log does not reach the snapshot.
-    #[error(
-        "the log in {dir} {}, and the newest snapshot is of zxid 0x{snapshot_zxid:x}: what was acknowledged behind that is not \
-         there either. Is its disk mounted (dataLogDir)? Bring the log back; or, if it is lost, start once with \
-         ringkeeper.acceptLostLog=yes, which loses what it held",
-        ends(.log_zxid)
-    )]
-    LostLog {
-        /// The log's directory.
-        dir: PathBuf,
-        /// Where it ends.
-        log_zxid: Option<Zxid>,
-        /// What the snapshot is of.
-        snapshot_zxid: Zxid,
-    },
-    /// There is a log where none should be.
-    #[error(
-        "{dir} holds a log, and dataLogDir is elsewhere: move that directory into {to}, or leave dataLogDir out"
-    )]
-    LogLeftBehind {
-        /// The log that was found.
-        dir: PathBuf,
-        /// Where it belongs by the configuration.
-        to: PathBuf,
-    },
-    /// Too few files may be open.
-    #[error(
-        "{limit} descriptors may be open (ulimit -n), and the server itself needs {needed}: allow more of them"
-    )]
-    Descriptors {
-        /// The limit.
-        limit: u64,
-        /// What is needed without any client.
-        needed: u64,
-    },
-    /// There is the data of Apache ZooKeeper, and none of ours.
-    #[error(
-        "{dir} holds an Apache ZooKeeper's data, which ringkeeper cannot read yet: it would serve an empty tree in its place. \
-         Give another dataDir, or move that directory away if its data is not needed"
-    )]
-    ForeignData {
-        /// Its `version-2`.
-        dir: PathBuf,
-    },
-    /// The log or a snapshot.
-    #[error(transparent)]
-    Log(#[from] log::LogError),
-    /// The snapshots.
-    #[error(transparent)]
-    Snapshot(#[from] crate::snapshot::SnapshotError),
-    /// What the log or a snapshot says cannot be applied.
-    #[error("cannot recover: {0}")]
-    Recovery(String),
-    /// The machine has no room for a thread or a descriptor.
-    #[error("cannot start {what}: {error}")]
-    System {
-        /// What was to be started.
-        what: &'static str,
-        /// What the system said.
-        error: std::io::Error,
-    },
-}
-
-fn ends(log_zxid: &Option<Zxid>) -> String {
-    log_zxid.map_or("has no transaction".into(), |zxid| format!("ends at zxid 0x{zxid:x}"))
-}
-
-fn hint(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::AddrInUse => "is another server running there?",
-        ErrorKind::AddrNotAvailable => "this machine does not have that address",
-        ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
-        _ => "is another port or address free?",
-    }
-}
 
 /// Batches that a request lane holds at the most, and bytes of one beyond which the next is begun: what may wait on the
 /// way to the core, 4 MiB and one frame.
@@ -186,8 +70,8 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
         tracing::warn!("{warning}");
     }
     if args.check {
-        preflight::check(&loaded.config)?;
-        say(format_args!("the configuration is good, and a server can start with it here\n"));
+        let found = preflight::check(&loaded.config)?;
+        say(format_args!("the configuration is good, {found}\n"));
         return Ok(());
     }
     run(&loaded.config, args.config.clone()).map_err(|e| e.to_string())
@@ -196,9 +80,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
 /// Runs a server until it is told to stop.
 pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
-    look_for_directories(config)?;
-    look_for_foreign_data(config)?;
-    look_for_log_left_behind(config)?;
+    dirs::look(config)?;
     let plan = Plan::new(config);
     let clients_max = preflight::clients_max(&plan)?;
     if !own_dir(&config.data_dir).exists() {
@@ -206,7 +88,7 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
         port::look(config)?;
         preflight::try_threads(&plan)?;
     }
-    let locks = lock(config)?;
+    let locks = dirs::lock(config)?;
     // Once who had the lock has ended its port is free, too; recovery may take long.
     port::look(config)?;
     let began = Instant::now();
@@ -247,69 +129,6 @@ pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerEr
 fn say(text: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_fmt(text).and_then(|()| out.flush());
-}
-
-/// Keeps other servers out of both directories.
-fn lock(config: &Config) -> Result<Vec<DirLock>, ServerError> {
-    let (data, log) = (own_dir(&config.data_dir), own_dir(&config.data_log_dir));
-    let mut locks = vec![DirLock::acquire(&data)?];
-    // The one directory may go by two names; the first exists by now.
-    if std::fs::canonicalize(&log).ok() != std::fs::canonicalize(&data).ok() {
-        locks.push(DirLock::acquire(&log)?);
-    }
-    Ok(locks)
-}
-
-/// Our files live beside ZooKeeper's `version-2/`, so that either can be kept.
-pub(crate) fn own_dir(dir: &Path) -> PathBuf {
-    dir.join("ringkeeper")
-}
-
-/// Where directories are not made, a server must find those it has written before: a disk that is not mounted would
-/// look like an empty tree.
-fn look_for_directories(config: &Config) -> Result<(), ServerError> {
-    if config.data_dir_autocreate {
-        return Ok(());
-    }
-    for dir in [&config.data_dir, &config.data_log_dir] {
-        let dir = own_dir(dir);
-        if !dir.is_dir() {
-            return Err(ServerError::NoDirectory { dir });
-        }
-    }
-    Ok(())
-}
-
-/// A log that is kept elsewhere from now on was not moved there: a server would begin anew beside it (ZooKeeper's
-/// `FileTxnSnapLog.checkSnapDir`).
-fn look_for_log_left_behind(config: &Config) -> Result<(), ServerError> {
-    let dir = own_dir(&config.data_dir).join("log");
-    // However the two are written.
-    let place = |dir: &Path| dir.canonicalize().ok();
-    if place(&dir) == place(&own_dir(&config.data_log_dir).join("log")) {
-        return Ok(());
-    }
-    let names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name());
-    match names.into_iter().any(|name| name.to_string_lossy().starts_with("segment.")) {
-        true => Err(ServerError::LogLeftBehind { dir, to: own_dir(&config.data_log_dir) }),
-        false => Ok(()),
-    }
-}
-
-/// Who gives a ZooKeeper's own directory to a new server expects its data there.
-fn look_for_foreign_data(config: &Config) -> Result<(), ServerError> {
-    if own_dir(&config.data_dir).exists() || own_dir(&config.data_log_dir).exists() {
-        return Ok(());
-    }
-    for dir in [&config.data_dir, &config.data_log_dir] {
-        let dir = dir.join("version-2");
-        let names = std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name());
-        let is_data = |name: &str| name.starts_with("snapshot.") || name.starts_with("log.");
-        if names.filter_map(|name| name.into_string().ok()).any(|name| is_data(&name)) {
-            return Err(ServerError::ForeignData { dir });
-        }
-    }
-    Ok(())
 }
 
 fn system(what: &'static str, error: std::io::Error) -> ServerError {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Access, CWD, Mode, OFlags};
 
-use super::{Plan, ServerError, Worker, own_dir, port, system};
+use super::dirs::{self, own_dir};
+use super::{Plan, ServerError, Worker, port, system};
 use crate::config::Config;
 use crate::log::{self, DirLock, LogOptions, RealDir};
 use crate::metrics::{Registry, open_file_descriptors_max};
@@ -18,11 +19,11 @@ use crate::reactor::{self, ReactorConfig, ReactorStats};
 /// Fewer clients than this are hardly meant.
 const CLIENTS_FEW: u64 = 256;
 
-/// Says all that a start with this configuration would find.
+/// Says all that a start with this configuration would find; and what comes of it.
 ///
 /// # Errors
 /// What would stop it, a line each.
-pub(super) fn check(config: &Config) -> Result<(), String> {
+pub(super) fn check(config: &Config) -> Result<&'static str, String> {
     let mut refusals = Vec::new();
     let mut refuse = |result: Result<(), ServerError>| match result {
         Ok(()) => true,
@@ -31,9 +32,9 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
             false
         }
     };
-    refuse(super::look_for_directories(config));
-    refuse(super::look_for_foreign_data(config));
-    refuse(super::look_for_log_left_behind(config));
+    for finding in dirs::findings(config) {
+        refuse(finding);
+    }
     let mut in_use = false;
     for (dir, key) in directories(config) {
         match DirLock::holder_of(&own_dir(dir)) {
@@ -56,7 +57,13 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     let plan = Plan::new(config);
     refuse(descriptors(config, &plan));
     refuse(try_threads(&plan));
-    if refusals.is_empty() { Ok(()) } else { Err(refusals.join("\nringkeeper: ")) }
+    match refusals.is_empty() {
+        true if in_use => {
+            Ok("and a server can start with it here once the one that runs now has ended")
+        }
+        true => Ok("and a server can start with it here"),
+        false => Err(refusals.join("\nringkeeper: ")),
+    }
 }
 
 /// The data directory, and the log's if that is another, with the key of each.
@@ -95,7 +102,7 @@ fn can_write(dir: &Path, key: &'static str) -> Result<(), ServerError> {
 
 /// Has the log's file system room for the segments that a start makes?
 fn room(config: &Config) -> Result<(), ServerError> {
-    let log_dir = own_dir(&config.data_log_dir).join("log");
+    let log_dir = dirs::log_dir(config);
     let Ok(free_bytes) = log::free_bytes(nearest(&log_dir)) else { return Ok(()) };
     let segment_bytes = super::plan::segment_bytes(config);
     let names = std::fs::read_dir(&log_dir).into_iter().flatten().flatten();

@@ -13,7 +13,8 @@ use crate::snapshot;
 use crate::tree::{self, TreeConfig, TreeWriter};
 use crate::txn;
 
-use super::{ServerError, own_dir, plan};
+use super::dirs::{self, own_dir};
+use super::{ServerError, log_mark, plan};
 
 /// What recovery hands to the server.
 pub(super) struct Recovered {
@@ -73,7 +74,7 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     }
     let mut tree = loaded.tree;
     report.snapshot_ns = began.elapsed().as_nanos() as u64;
-    let log_dir = own_dir(&config.data_log_dir).join("log");
+    let log_dir = dirs::log_dir(config);
     let from_zxid = loaded.info.map_or(0, |info| info.zxid);
     let mut applied = 0usize;
     let mut apply = |bytes: &[u8]| -> Result<(), log::BoxError> {
@@ -125,6 +126,7 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
         log::LogError::NoSpace { .. } => no_room(&log_dir, segment_bytes),
         error => error.into(),
     })?;
+    log_mark::store(config, log.log_id())?;
     tell_of_room(&log, &log_dir, segment_bytes);
     Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, digests, report })
 }

@@ -1,20 +1,32 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM, and SIGHUP of a terminal that closes.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// Signals no further apart are one.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// Waits for either signal.
+/// Waits for any of the signals.
 pub(super) struct Stopping(Signals);
 
-/// Takes over both signals, so that they stop the server instead of ending it.
+/// Takes over the signals, so that they stop the server instead of ending it. Who is started to outlive its terminal
+/// (`nohup`) goes on ignoring that it closes.
 pub(super) fn catch() -> io::Result<Stopping> {
-    Signals::new([SIGINT, SIGTERM]).map(Stopping)
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    Signals::new(signals).map(Stopping)
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }
 
 impl Stopping {

@@ -130,8 +130,8 @@ impl State {
         let max = self.limits.frame_bytes_max;
         let kind = if length < 0 { Counter::RefusedBadFrame } else { Counter::RefusedOversize };
         self.complain(kind, format_args!(
-            "closed {}: it announced a frame of {length} bytes; 0 to {max} (jute.maxbuffer) are accepted",
-            conn.peer
+            "closed {}: it announced a frame of {length} bytes; 0 to {max} (jute.maxbuffer) are accepted{}",
+            conn.peer, other_protocol(length)
         ));
         conn.phase = Phase::Closing;
         io.close(conn.id, true);
@@ -441,4 +441,29 @@ fn is_ordered(op: OpCode) -> bool {
             | GetEphemerals
             | CloseSession
     )
+}
+
+/// What those who come to the wrong port begin with, read as a length.
+fn other_protocol(length: i32) -> &'static str {
+    match &length.to_be_bytes() {
+        [0x16, 3, ..] => {
+            " (it begins as TLS does, which this port does not speak: see secureClientPort)"
+        }
+        b"GET " | b"POST" | b"HEAD" | b"PUT " => " (it begins as HTTP does)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_protocol;
+
+    #[test]
+    fn who_came_to_the_wrong_port_is_told_so() {
+        let said = |bytes: &[u8; 4]| other_protocol(i32::from_be_bytes(*bytes));
+        assert!(said(&[0x16, 3, 1, 2]).contains("TLS"));
+        assert!(said(b"GET ").contains("HTTP"));
+        assert_eq!(said(&[0x7f, 0xff, 0xff, 0xff]), "");
+        assert_eq!(said(&[0xff, 0xff, 0xff, 0xfe]), "");
+    }
 }

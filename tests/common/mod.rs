@@ -101,7 +101,12 @@ impl Server {
 
     /// SIGTERM, and waits until it is gone; its exit status.
     pub fn stop(&mut self) -> std::process::ExitStatus {
-        self.signal(libc::SIGTERM);
+        self.stop_by(libc::SIGTERM)
+    }
+
+    /// The same by another signal.
+    pub fn stop_by(&mut self, signal: i32) -> std::process::ExitStatus {
+        self.signal(signal);
         self.child.take().expect("it runs").wait().expect("wait for the server")
     }
 
