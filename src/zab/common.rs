@@ -246,11 +246,26 @@ impl Common {
         let longest = 4 * self.init_ms() + 2 * tries * (tries + 1) * self.config.connect_retry_ms;
         let grown = tried.saturating_mul(1 << times.min(16)).min(longest);
         let until = self.now + tried.max(grown) + 2 * self.config.tick_ms;
-        self.passed_over.retain(|known| known.sid != sid);
+        self.remember(PassedOver { sid, until, times });
+    }
+
+    /// This server was elected, and looks again before it took us. Once that may happen to any; the second time before we are
+    /// in step with some leader it counts as much as if it did not answer: there may be others who cannot reach it, and only
+    /// those who pass it over can agree on somebody else.
+    pub fn left_by(&mut self, sid: Sid, since: u64) {
+        if self.passed_over.iter().any(|known| known.sid == sid) {
+            self.pass_over(sid, since);
+        } else {
+            self.remember(PassedOver { sid, until: 0, times: 0 });
+        }
+    }
+
+    fn remember(&mut self, server: PassedOver) {
+        self.passed_over.retain(|known| known.sid != server.sid);
         if self.passed_over.len() >= PASSED_OVER_MAX {
             self.passed_over.remove(0);
         }
-        self.passed_over.push(PassedOver { sid, until, times });
+        self.passed_over.push(server);
     }
 
     /// Whether votes for this server are idle at present.

@@ -15,7 +15,7 @@ use super::common::{Common, Kind, Turn, Vote};
 use super::message::{Notification, PeerState};
 use super::mistake::Mistake;
 use super::quorum;
-use super::types::{Sid, Zxid};
+use super::types::{Sid, Zxid, epoch_of};
 
 /// A vote as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -192,16 +192,17 @@ impl Looking {
     }
 
     /// Whether those who agree are enough to go with our candidate. A reconfiguration that our log proposes asks its own quorum
-    /// as well, unless the candidate has a later epoch or a history that ends before it: then it came to nothing, or the
-    /// candidate knows of it and asks both itself. Whoever held on to one that nobody else has could be needed, and never
-    /// come: the servers that it proposes may be gone.
+    /// as well where the candidate's log has it: that is so if it reaches as far within the same epoch. If it ends before, our
+    /// reconfiguration comes to nothing; if it ends in a later epoch, that has been decided, and discovery asks whom it has to.
+    /// Whoever held on to a reconfiguration that nobody else has could be needed, and never come: the servers that it proposes
+    /// may be gone.
     fn is_enough(&self, c: &Common, agree: impl Fn(Sid) -> bool) -> bool {
         let vote = &self.vote;
-        let may_hold = |zxid: Zxid| {
-            vote.leader == c.sid() || vote.peer_epoch <= c.epochs.current && vote.zxid >= zxid
+        let holds = |zxid: Zxid| {
+            vote.leader == c.sid() || vote.zxid >= zxid && epoch_of(vote.zxid) == epoch_of(zxid)
         };
         match &c.membership.proposed {
-            Some((zxid, _)) if !may_hold(*zxid) => {
+            Some((zxid, _)) if !holds(*zxid) => {
                 quorum::is_quorum(&c.membership.active, agree, c.config.mistakes)
             }
             _ => c.membership.is_quorum(agree),

@@ -201,6 +201,7 @@ impl Learner {
 
     /// Looks again, because of [that](Learner::is_left_by).
     pub fn look_again(&mut self, c: &mut Common) {
+        c.left_by(self.leader, self.begun_at);
         self.leave(c, CloseReason::RoleChange);
     }
 
@@ -311,7 +312,7 @@ impl Learner {
         }
         self.epoch = epoch;
         // One that is not counted promises nothing: it may learn of any leader that is not older than what it has shown or
-        // holds. Only an established leader gives an epoch's zxids away: that of our last one was established, and who
+        // holds. Only an established leader gives an epoch's zxids away: that of our last one was accepted by a quorum, and who
         // comes with an earlier one has been left. Of a server that lost its log the stored epochs count for nothing.
         let held = epoch_of(c.history.last().max(c.history.published()));
         let least = match self.kind {

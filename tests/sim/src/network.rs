@@ -103,12 +103,15 @@ pub struct Network<M> {
     conns: Vec<Option<Conn<M>>>,
     /// Blocked links, and by which faults: one that ends leaves what others block.
     blocked: BTreeMap<(ServerId, ServerId), BTreeSet<u64>>,
+    /// Who cannot connect to whose quorum port, and by which faults.
+    shut: BTreeMap<(ServerId, ServerId), BTreeSet<u64>>,
 }
 
 impl<M> Network<M> {
     /// A network without connections.
     pub fn new(options: NetworkOptions, random: Random) -> Network<M> {
-        Network { options, random, conns: Vec::new(), blocked: BTreeMap::new() }
+        let (blocked, shut) = (BTreeMap::new(), BTreeMap::new());
+        Network { options, random, conns: Vec::new(), blocked, shut }
     }
 
     /// No message is late any more.
@@ -128,9 +131,21 @@ impl<M> Network<M> {
         self.blocked.contains_key(&(from, to))
     }
 
-    /// Whether a connection can be made between two servers: both directions are needed for that.
-    pub fn can_connect(&self, a: ServerId, b: ServerId) -> bool {
-        !self.is_blocked(a, b) && !self.is_blocked(b, a)
+    /// Whether a connection can be made to another server's port: both directions are needed for that.
+    pub fn can_connect(&self, port: Port, from: ServerId, to: ServerId) -> bool {
+        let shut = port == Port::Quorum && self.shut.contains_key(&(from, to));
+        !shut && !self.is_blocked(from, to) && !self.is_blocked(to, from)
+    }
+
+    /// A fault keeps a server from connecting to another's quorum port.
+    pub fn shut(&mut self, from: ServerId, to: ServerId, fault: u64) {
+        self.shut.entry((from, to)).or_default().insert(fault);
+    }
+
+    /// A fault has ended, as far as it shut ports.
+    pub fn unshut(&mut self, fault: u64) {
+        self.shut.values_mut().for_each(|faults| _ = faults.remove(&fault));
+        self.shut.retain(|_, faults| !faults.is_empty());
     }
 
     /// A connection was made.
@@ -336,6 +351,7 @@ impl<M> Network<M> {
 
     /// Unblocks everything.
     pub fn heal(&mut self) -> Vec<(ConnId, End)> {
+        self.shut.clear();
         let blocked: Vec<_> = self.blocked.keys().copied().collect();
         blocked.into_iter().flat_map(|(from, to)| self.open(from, to)).collect()
     }

@@ -56,6 +56,17 @@ pub struct ClientOptions {
     pub close_per_mille: u64,
 }
 
+/// What does not work between servers that are cut off and the rest.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing gets to them.
+    Deaf,
+    /// Nothing comes from them.
+    Mute,
+    /// Nobody can connect to their quorum ports: they can be elected, and cannot lead.
+    Shut,
+}
+
 /// A thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -129,8 +140,10 @@ pub enum Fault {
     OneWayQuorum {
         /// The servers that are cut off.
         side: Vec<Sid>,
-        /// Whether they are deaf (nothing gets to them) or mute (nothing comes from them).
-        deaf: bool,
+        /// Those of the rest that they can talk with all the same.
+        spared: Vec<Sid>,
+        /// What does not work.
+        way: Way,
     },
     /// Log writes take so many times as long.
     SlowDisk {
@@ -461,7 +474,12 @@ fn draw_fault(kind: usize, plan: &Plan, random: &mut Random) -> Fault {
         13 => Fault::Reconfigure { draw: random.bits() },
         14 => Fault::HandOver { draw: random.bits() },
         _ if random.chance(300) => Fault::Blackout { down_us },
-        _ => Fault::OneWayQuorum { side: some_of(servers, random), deaf: random.chance(500) },
+        _ => {
+            let side = some_of(servers, random);
+            let spared = if random.chance(400) { some_of(servers, random) } else { Vec::new() };
+            let way = *random.pick(&[Way::Deaf, Way::Mute, Way::Shut]);
+            Fault::OneWayQuorum { side, spared, way }
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringkeeper::zab::{Notification, PeerState, Zxid};
+use ringkeeper::zab::{Notification, PeerState, Zxid, epoch_of};
 
 use super::membership::{Membership, ServerId};
 use super::rule::{Check, Rule, broken};
@@ -24,8 +24,7 @@ enum Says {
 struct Vote {
     leader: ServerId,
     round: i64,
-    /// What is said of the leader's history.
-    epoch: i64,
+    /// Where the leader's history ends.
     zxid: Zxid,
 }
 
@@ -71,16 +70,15 @@ impl Elections {
     pub fn votes(&mut self, id: ServerId, said: &Notification) {
         if said.state == PeerState::Looking {
             let (leader, round) = (said.leader, said.election_epoch);
-            let vote = Vote { leader, round, epoch: said.peer_epoch, zxid: said.zxid };
-            self.voters.entry(id).or_default().vote = Some(vote);
+            self.voters.entry(id).or_default().vote = Some(Vote { leader, round, zxid: said.zxid });
         }
     }
 
-    /// A server of this current epoch that looked goes with this leader, or leads: by the members in force, and by those that its
-    /// log proposes at a zxid, unless the leader's history cannot hold that, or is of a later epoch.
+    /// A server that looked goes with this leader, or leads: by the members in force, and by those that its log proposes at a
+    /// zxid, if the leader's history has that.
     pub fn decides(
         &mut self,
-        (id, epoch): (ServerId, i64),
+        id: ServerId,
         leader: ServerId,
         active: &Membership,
         proposed: Option<&(Zxid, Membership)>,
@@ -89,8 +87,9 @@ impl Elections {
         // Who was sent straight to a leader by a reconfiguration has not voted.
         let Some(vote) = voter.vote else { return Ok(()) };
         let round = vote.round;
-        let may_hold = |zxid: Zxid| leader == id || vote.epoch <= epoch && vote.zxid >= zxid;
-        let proposed = proposed.filter(|(zxid, _)| may_hold(*zxid)).map(|(_, members)| members);
+        let same_epoch = |zxid: Zxid| epoch_of(vote.zxid) == epoch_of(zxid);
+        let holds = |zxid: Zxid| leader == id || vote.zxid >= zxid && same_epoch(zxid);
+        let proposed = proposed.filter(|(zxid, _)| holds(*zxid)).map(|(_, members)| members);
         let itself = |from: ServerId| from == id && vote.leader == leader;
         let said = |from: ServerId, fits: &dyn Fn(Says, i64) -> bool| {
             voter.heard.iter().any(|(by, says, r#for, round)| {
@@ -145,7 +144,7 @@ mod tests {
             elections.looks(1);
             elections.votes(1, &vote);
             heard.iter().for_each(|(from, said)| elections.hears(1, *from, said));
-            elections.decides((1, 0), 3, &members, None).is_ok()
+            elections.decides(1, 3, &members, None).is_ok()
         };
         let looking = |leader, round| says(PeerState::Looking, leader, round);
         assert!(!decides(looking(3, 2), &[]));
@@ -160,17 +159,15 @@ mod tests {
     #[test]
     fn what_is_proposed_has_a_quorum_too() {
         let (active, proposed) = (Membership::equal(1..=3), (7, Membership::equal(3..=5)));
-        let decides = |zxid, peer_epoch, epoch| {
+        let decides = |zxid| {
             let mut elections = Elections::default();
             elections.looks(1);
-            let vote = Notification { zxid, peer_epoch, ..says(PeerState::Looking, 3, 2) };
-            elections.votes(1, &vote);
+            elections.votes(1, &Notification { zxid, ..says(PeerState::Looking, 3, 2) });
             elections.hears(1, 3, &says(PeerState::Looking, 3, 2));
-            elections.decides((1, epoch), 3, &active, Some(&proposed)).is_ok()
+            elections.decides(1, 3, &active, Some(&proposed)).is_ok()
         };
-        assert!(!decides(7, 1, 1));
-        assert!(!decides(8, 1, 2));
-        assert!(decides(6, 1, 1), "it ends before the proposal");
-        assert!(decides(7, 2, 1), "a later epoch");
+        assert!(!decides(7) && !decides(8));
+        assert!(decides(6), "it ends before the proposal");
+        assert!(decides(1 << 32 | 1), "a later epoch");
     }
 }

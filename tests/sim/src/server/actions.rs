@@ -166,8 +166,7 @@ impl Process {
             let active = config::membership(&self.config);
             let proposed = self.proposed.as_ref();
             let proposed = proposed.map(|(zxid, config)| (*zxid, config::membership(config)));
-            let server = (sid, self.zab.epochs().1);
-            let checked = ctx.checker.elections.decides(server, leader, &active, proposed.as_ref());
+            let checked = ctx.checker.elections.decides(sid, leader, &active, proposed.as_ref());
             ctx.check(checked);
         }
     }

@@ -6,7 +6,7 @@ use super::World;
 use crate::aim;
 use crate::check::{Rule, Violation};
 use crate::context::{Event, FaultEnd};
-use crate::plan::Fault;
+use crate::plan::{Fault, Way};
 use crate::random::Random;
 use crate::store::epochs::Epochs;
 use crate::time::{MS, Micros};
@@ -61,7 +61,9 @@ impl World {
                 self.block(&links, number);
                 self.ends(for_us, FaultEnd::Unblock(number, links));
             }
-            Fault::OneWayQuorum { side, deaf } => self.one_way(number, side, deaf),
+            Fault::OneWayQuorum { side, spared, way } => {
+                self.one_way(number, side, &spared, way);
+            }
             Fault::SlowDisk { server, times, for_us } => {
                 let index = self.index(server);
                 self.servers[index].machine.disk_times = times;
@@ -140,6 +142,7 @@ impl World {
     }
 
     fn unblock(&mut self, links: &[(Sid, Sid)], fault: u64) {
+        self.ctx.network.unshut(fault);
         for (from, to) in links {
             for (conn, end) in self.ctx.network.unblock(*from, *to, fault) {
                 self.take(conn, end);
@@ -149,7 +152,7 @@ impl World {
 
     /// A one-way partition in which the rest is a quorum: everything else is put right, and within the
     /// bound the rest must commit something.
-    fn one_way(&mut self, fault: u64, side: Vec<Sid>, deaf: bool) {
+    fn one_way(&mut self, fault: u64, side: Vec<Sid>, spared: &[Sid], way: Way) {
         let intact =
             |sid: Sid| !side.contains(&sid) && self.is_intact(sid) && self.knows_its_vote(sid);
         let joining = self.ctx.checker.is_quorum_of_all(intact);
@@ -158,8 +161,17 @@ impl World {
         }
         self.put_right();
         self.ctx.aims.clear();
-        let links = self.links(&side, !deaf, deaf);
-        self.block(&links, fault);
+        let mut links = self.links(&side, way == Way::Mute, way != Way::Mute);
+        links.retain(|(from, to)| !spared.contains(if side.contains(from) { to } else { from }));
+        match way {
+            Way::Deaf | Way::Mute => self.block(&links, fault),
+            Way::Shut => {
+                for (from, to) in &links {
+                    self.ctx.network.shut(*from, *to, fault);
+                    self.cut_connections(*from, *to, [true, true]);
+                }
+            }
+        }
         let bound = self.ctx.plan.settle_us();
         self.quiet_until = self.ctx.now() + bound;
         let committed = self.ctx.checker.committed();

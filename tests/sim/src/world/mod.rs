@@ -291,7 +291,7 @@ impl World {
             let server = &self.servers[self.index(to)];
             server.process.is_some() && server.paused_until <= self.ctx.now()
         };
-        let conn = (listens && self.ctx.network.can_connect(from, to)).then(|| {
+        let conn = (listens && self.ctx.network.can_connect(port, from, to)).then(|| {
             let now = self.ctx.now();
             self.ctx.network.connect(port, from, to, now)
         });
