@@ -240,9 +240,10 @@ impl Common {
     pub fn pass_over(&mut self, sid: Sid, since: u64) {
         let known = self.passed_over.iter().find(|known| known.sid == sid);
         let times = known.map_or(0, |known| known.times + 1);
-        let tried = 2 * (self.now - since);
-        // As long as anyone may have tried: a few connections that are held without an answer.
         let tries = u64::from(self.config.connect_tries);
+        // One that left us at once has told nobody else: they find out as slowly as ever.
+        let tried = 2 * (self.now - since).max(tries * self.config.connect_retry_ms);
+        // As long as anyone may have tried: a few connections that are held without an answer.
         let longest = 4 * self.init_ms() + 2 * tries * (tries + 1) * self.config.connect_retry_ms;
         let grown = tried.saturating_mul(1 << times.min(16)).min(longest);
         let until = self.now + tried.max(grown) + 2 * self.config.tick_ms;
