@@ -144,6 +144,12 @@ impl Loader {
         self.warnings.push(Warning { place: Some(place.clone()), text });
     }
 
+    /// The same of what several keys together show, at the first of them that is set.
+    fn warn_of(&mut self, names: &[&str], text: impl Into<String>) {
+        let place = self.place(names);
+        self.warnings.push(Warning { place, text: text.into() });
+    }
+
     fn finish(mut self) -> Result<Loaded, ConfigError> {
         self.judge_members();
         self.judge_timeouts();
@@ -202,14 +208,12 @@ impl Loader {
         if self.config.autopurge_snap_retain_count < SNAP_RETAIN_COUNT_MIN {
             self.config.autopurge_snap_retain_count = SNAP_RETAIN_COUNT_MIN;
             let text = format!("autopurge.snapRetainCount is raised to {SNAP_RETAIN_COUNT_MIN}");
-            let place = self.place(&["autopurge.snapRetainCount"]);
-            self.warnings.push(Warning { place, text });
+            self.warn_of(&["autopurge.snapRetainCount"], text);
         }
         if self.config.snap_count != 0 && self.config.snap_count < SNAP_COUNT_MIN {
             self.config.snap_count = SNAP_COUNT_MIN;
             let text = format!("snapCount is raised to {SNAP_COUNT_MIN}");
-            let place = self.place(&["snapCount"]);
-            self.warnings.push(Warning { place, text });
+            self.warn_of(&["snapCount"], text);
         }
     }
 
@@ -232,28 +236,24 @@ impl Loader {
             let text = "DigestAuthenticationProvider.superDigest: what stands behind the colon is no hash of \
                  DigestAuthenticationProvider.digestAlg, so nobody can be that user; give the base64 of the digest \
                  of user:password, not the password";
-            let place = self.place(&["DigestAuthenticationProvider.superDigest"]);
-            self.warnings.push(Warning { place, text: text.to_owned() });
+            self.warn_of(&["DigestAuthenticationProvider.superDigest"], text);
         }
-        let known = |word: &str| word == "*" || Word::ALL.iter().any(|known| known.name() == word);
+        let known = |word: &str| Word::ALL.iter().any(|known| known.is_named_by(word));
         let unknown = self.config.four_letter_words.iter().filter(|word| !known(word));
         let unknown: Vec<&str> = unknown.map(String::as_str).collect();
         if !unknown.is_empty() {
             let text = format!("4lw.commands.whitelist: there is no word {}", unknown.join(", "));
-            let place = self.place(&["4lw.commands.whitelist"]);
-            self.warnings.push(Warning { place, text });
+            self.warn_of(&["4lw.commands.whitelist"], text);
         }
         if self.config.skip_acl {
             let text = "skipACL=yes: access control lists are not checked, everybody may do \
                  everything";
-            let place = self.place(&["skipACL"]);
-            self.warnings.push(Warning { place, text: text.to_owned() });
+            self.warn_of(&["skipACL"], text);
         }
         if !self.config.force_sync {
             let text = "forceSync=no: writes are acknowledged before they are on their medium and \
                  may be lost when the machine fails";
-            let place = self.place(&["forceSync"]);
-            self.warnings.push(Warning { place, text: text.to_owned() });
+            self.warn_of(&["forceSync"], text);
         }
     }
 

@@ -63,7 +63,7 @@ fn damaged<F: SegmentFile>(
     let (at, offset) = end.map_or((0, 0), |e| (e.at, e.offset));
     let (mut bad, mut bad_offset) = (&segments[at], offset);
     // A frame that did not fit any more stands at the front of the next segment.
-    if (is_blank(bad, offset) || offset == bad.bytes)
+    if is_blank(bad, offset)
         && let Some(next) = segments.get(at + 1)
     {
         if next.index > bad.index + 1 {
@@ -87,7 +87,7 @@ fn damaged<F: SegmentFile>(
     }
 }
 
-/// Was nothing written at `offset`?
+/// Was nothing written at `offset`, or is it the end of the file?
 fn is_blank<F: SegmentFile>(segment: &Segment<F>, offset: u64) -> bool {
     let mut reader = Reader::new(segment.file.clone(), segment.name.clone(), segment.bytes, SECTOR);
     reader.sector_is_zero(offset).unwrap_or(false)

@@ -97,9 +97,11 @@ pub fn recover(
     from_zxid: Zxid,
     apply: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
 ) -> Result<(Recovered, LogTail), LogError> {
-    let dir =
-        RealDir::new(dir, true).map_err(|e| LogError::io("open", dir.display().to_string(), e))?;
-    recover_in(Arc::new(dir), from_zxid, apply)
+    recover_in(Arc::new(real_dir(dir)?), from_zxid, apply)
+}
+
+fn real_dir(dir: &Path) -> Result<RealDir, LogError> {
+    RealDir::new(dir, true).map_err(|e| LogError::io("open", dir.display().to_string(), e))
 }
 
 /// [`recover`] on any disk.
@@ -164,9 +166,7 @@ pub fn id_in(dir: &Path) -> Result<Option<u64>, LogError> {
     if !dir.exists() {
         return Ok(None);
     }
-    let dir =
-        RealDir::new(dir, true).map_err(|e| LogError::io("open", dir.display().to_string(), e))?;
-    let segments = segment::open_all(&dir)?;
+    let segments = segment::open_all(&real_dir(dir)?)?;
     refuse_no_beginning(&segments)?;
     Ok(segments.iter().find_map(|s| s.head.as_ref()).map(|head| head.start.log_id))
 }

@@ -8,20 +8,12 @@ use super::{ServerError, log_mark};
 use crate::config::Config;
 use crate::log::{DirLock, LogError};
 
-/// All that can be seen without changing anything.
-pub(super) fn look(config: &Config) -> Result<(), ServerError> {
-    findings(config).into_iter().find(Result::is_err).unwrap_or(Ok(()))
-}
+/// Looks for one thing that forbids a start, and changes nothing.
+type Look = fn(&Config) -> Result<(), ServerError>;
 
-/// The same, one by one.
-pub(super) fn findings(config: &Config) -> [Result<(), ServerError>; 4] {
-    [
-        look_for_directories(config),
-        look_for_foreign_data(config),
-        look_for_log_left_behind(config),
-        log_mark::look(config),
-    ]
-}
+/// All that can be looked for, in the order in which it is told.
+pub(super) const LOOKS: [Look; 4] =
+    [look_for_directories, look_for_foreign_data, look_for_log_left_behind, log_mark::look];
 
 /// Keeps other servers out of both directories.
 pub(super) fn lock(config: &Config) -> Result<Vec<DirLock>, ServerError> {

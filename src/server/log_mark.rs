@@ -27,15 +27,17 @@ pub(super) fn look(config: &Config) -> Result<(), ServerError> {
     match log::id_in(&dir)? {
         Some(found) if found == log_id => Ok(()),
         Some(found) => Err(ServerError::OtherLog { dir, mark, found, log_id }),
-        None => {
-            let lost = ServerError::NoLog { dir, mark, log_id };
-            if !config.accept_lost_log {
-                return Err(lost);
-            }
-            tracing::warn!("accepted, by ringkeeper.acceptLostLog: {lost}");
-            Ok(())
-        }
+        None => unless_accepted(config, ServerError::NoLog { dir, mark, log_id }),
     }
+}
+
+/// Refuses, unless the operator has said that a log may be lost.
+pub(super) fn unless_accepted(config: &Config, lost: ServerError) -> Result<(), ServerError> {
+    if !config.accept_lost_log {
+        return Err(lost);
+    }
+    tracing::warn!("accepted, by ringkeeper.acceptLostLog: {lost}");
+    Ok(())
 }
 
 /// Names the log that is open now.

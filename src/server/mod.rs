@@ -80,7 +80,7 @@ pub fn command(args: &ServerArgs) -> Result<(), String> {
 /// Runs a server until it is told to stop.
 pub fn run(config: &Config, config_file: Option<PathBuf>) -> Result<(), ServerError> {
     let stopping = signals::catch().map_err(|error| system("the signal handlers", error))?;
-    dirs::look(config)?;
+    dirs::LOOKS.iter().try_for_each(|look| look(config))?;
     let plan = Plan::new(config);
     let clients_max = preflight::clients_max(&plan)?;
     if !own_dir(&config.data_dir).exists() {

@@ -32,8 +32,8 @@ pub(super) fn check(config: &Config) -> Result<&'static str, String> {
             false
         }
     };
-    for finding in dirs::findings(config) {
-        refuse(finding);
+    for look in dirs::LOOKS {
+        refuse(look(config));
     }
     let mut in_use = false;
     for (dir, key) in directories(config) {

@@ -116,8 +116,12 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
             cut.reason
         );
     }
+    // A snapshot is taken of what is durable in the log only: one that ends before it has lost something, and it may have
+    // held more, behind the snapshot.
     if tail.ends_at().unwrap_or(0) < from_zxid {
-        refuse_lost_log(config, &log_dir, tail.ends_at(), from_zxid)?;
+        let (dir, log_zxid) = (log_dir.clone(), tail.ends_at());
+        let lost = ServerError::LostLog { dir, log_zxid, snapshot_zxid: from_zxid };
+        log_mark::unless_accepted(config, lost)?;
     }
     // A standalone server is its own quorum: what it has logged is committed.
     let segment_bytes = plan::segment_bytes(config);
@@ -129,22 +133,6 @@ pub(super) fn recover(config: &Config) -> Result<Recovered, ServerError> {
     log_mark::store(config, log.log_id())?;
     tell_of_room(&log, &log_dir, segment_bytes);
     Ok(Recovered { tree, log, spares, last_zxid: found.last_zxid, digests, report })
-}
-
-/// A snapshot is taken of what is durable in the log only: one that ends before it has lost something, and it may have held
-/// more, behind the snapshot.
-fn refuse_lost_log(
-    config: &Config,
-    dir: &Path,
-    log_zxid: Option<Zxid>,
-    snapshot_zxid: Zxid,
-) -> Result<(), ServerError> {
-    let lost = ServerError::LostLog { dir: dir.into(), log_zxid, snapshot_zxid };
-    if !config.accept_lost_log {
-        return Err(lost);
-    }
-    tracing::warn!("accepted, by ringkeeper.acceptLostLog: {lost}");
-    Ok(())
 }
 
 fn no_room(dir: &Path, segment_bytes: u64) -> ServerError {

@@ -114,6 +114,11 @@ impl Word {
         Word::ALL.into_iter().find(|word| word.name().as_bytes() == bytes)
     }
 
+    /// Whether an entry of the white list means this word.
+    pub fn is_named_by(self, entry: &str) -> bool {
+        entry == "*" || entry == self.name()
+    }
+
     /// The name, as ZooKeeper writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -194,7 +199,7 @@ impl WhiteList {
         }
         for word in words {
             for known in Word::ALL {
-                if word == "*" || word == known.name() {
+                if known.is_named_by(word) {
                     list.0 |= 1 << known as u32;
                 }
             }
