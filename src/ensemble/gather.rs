@@ -8,7 +8,8 @@
 //! - For a moment after answers have left, half of what a write usually takes, a batch waits until a third of the
 //!   writes that are under way are in it. Thirds keep the disk, the network and the processor busy at the same time.
 //! - While many writes are in flight, a batch of less than half as many waits until one of those has ended, or it has
-//!   grown: a small write behind large ones costs as much as they do, and serves few.
+//!   grown: a small write behind large ones costs as much as they do, and serves few. How the thread waits for that:
+//!   [`vigil`](super::vigil).
 //!
 //! Measured on a noisy machine, with and without in turn: 64 such clients cost 7 % less processor time each, and 32 that open
 //! sessions opened 20 to 50 % more of them (`perf/README.md`).
@@ -33,8 +34,8 @@ const ENOUGH: usize = 32;
 pub(super) enum Verdict {
     /// Write it.
     Go,
-    /// Leave it until a write in flight has ended, or more have come.
-    Wait,
+    /// Leave it until a write in flight has ended, or so many more have come.
+    Wait { arrivals: u32 },
     /// Hold it: so many more are expected, until then at the latest.
     Hold { until_ns: u64, arrivals: u32 },
 }
@@ -68,9 +69,10 @@ impl Gather {
         in_flight: usize,
         usual_ns: u64,
     ) -> Verdict {
-        if in_flight >= MANY && building < (in_flight / 2).min(ENOUGH) {
+        let worth_a_write = if in_flight < MANY { 0 } else { (in_flight / 2).min(ENOUGH) };
+        if building < worth_a_write {
             self.held_since_ns = None;
-            return Verdict::Wait;
+            return Verdict::Wait { arrivals: (worth_a_write - building) as u32 };
         }
         let share = (self.expected + building + in_flight) / SHARES;
         if self.expected == 0 || building >= share {
@@ -153,11 +155,13 @@ mod tests {
     fn a_small_batch_waits_for_the_end_of_a_larger_one() {
         let mut gather = Gather::default();
         assert_eq!(gather.judge(0, 1, MANY - 1, SLOW_NS), Verdict::Go, "few are in flight");
-        assert_eq!(gather.judge(0, MANY / 2 - 1, MANY, SLOW_NS), Verdict::Wait);
+        let wait = |arrivals| Verdict::Wait { arrivals };
+        assert_eq!(gather.judge(0, MANY / 2 - 1, MANY, SLOW_NS), wait(1));
         assert_eq!(gather.judge(0, MANY / 2, MANY, SLOW_NS), Verdict::Go);
         assert_eq!(gather.judge(0, 1, 0, SLOW_NS), Verdict::Go, "it has ended");
         assert_eq!(gather.judge(0, ENOUGH, 1_000, SLOW_NS), Verdict::Go);
-        assert_eq!(gather.judge(0, ENOUGH - 1, 1_000, SLOW_NS), Verdict::Wait);
+        assert_eq!(gather.judge(0, ENOUGH - 1, 1_000, SLOW_NS), wait(1));
+        assert_eq!(gather.judge(0, 4, 40, SLOW_NS), wait(16));
     }
 
     #[test]
@@ -168,7 +172,7 @@ mod tests {
         let until_ns = 5 + HOLD_NS_MAX;
         let hold = |arrivals| Verdict::Hold { until_ns, arrivals };
         assert_eq!(gather.judge(5, 1, 2, SLOW_NS), hold(16));
-        assert_eq!(gather.judge(6, 1, MANY, SLOW_NS), Verdict::Wait);
+        assert_eq!(gather.judge(6, 1, MANY, SLOW_NS), Verdict::Wait { arrivals: 3 });
         let until_ns = 7 + HOLD_NS_MAX;
         let hold = |arrivals| Verdict::Hold { until_ns, arrivals };
         assert_eq!(gather.judge(7, 1, 2, SLOW_NS), hold(16));

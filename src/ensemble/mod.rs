@@ -15,6 +15,8 @@
 //! - [`batch`]: what is logged together and told together
 //! - [`intake`]: requests out of the lanes, as far as there is room
 //! - [`gather`]: when a batch goes to the log
+//! - [`submit`]: how it goes there, and how the thread waits meanwhile
+//! - [`vigil`]: whether it stays awake
 //! - [`publish`]: when it is told
 //! - [`requests`]: a client's request
 //! - [`sessions`]: connecting, disconnecting, expiring
@@ -32,6 +34,7 @@ mod reaper;
 mod requests;
 mod sessions;
 mod snapshots;
+mod submit;
 mod vigil;
 
 pub use digests::DigestLog;
@@ -46,7 +49,7 @@ use crate::admin::{CoreLetter, CorePart, Office};
 use crate::auth::{IdentityCache, IdentityTable};
 use crate::lanes::entry::{EntryHead, EntryKind, EntryWriter};
 use crate::lanes::{CommitTx, LaneRx};
-use crate::log::{self, LogDir, LogError, RealDir, Seal};
+use crate::log::{self, LogDir, RealDir, Seal};
 use crate::metrics::{Counter, Gauge, Summary, Writer};
 use crate::prepare::{Output, PrepareConfig};
 use crate::protocol::Zxid;
@@ -56,7 +59,7 @@ use crate::tree::TreeWriter;
 
 use agreement::Agreement;
 use batch::{Batch, shard_bit};
-use gather::{Gather, Verdict};
+use gather::Gather;
 use vigil::Vigil;
 
 /// What the core has of each shard.
@@ -286,20 +289,16 @@ impl<D: LogDir> EnsembleCore<D> {
             self.tick(io.now_ns() / 1_000_000, &passes_ms);
             self.show();
         }
-        let held = self.submit(io);
+        let pause = self.submit(io);
         if !told {
             self.publish(io);
         }
         self.seal(io);
         self.reclaim();
-        let deadline_ns = Some(self.ease(io));
-        match held {
-            _ if self.owes_a_batch() => Turn::Again,
-            Some(turn) => turn,
-            None => match self.vigil() {
-                Some(poll_until_ns) => Turn::Soon { poll_until_ns, deadline_ns },
-                None => Turn::Idle { deadline_ns },
-            },
+        let deadline_ns = self.ease(io);
+        match self.owes_a_batch() {
+            true => Turn::Again,
+            false => pause.turn(deadline_ns),
         }
     }
 
@@ -311,12 +310,6 @@ impl<D: LogDir> EnsembleCore<D> {
             return false;
         }
         !self.has_room() || self.shards.iter_mut().all(|s| s.lane.is_empty())
-    }
-
-    /// Until when to poll for the oldest log write, if at all.
-    fn vigil(&self) -> Option<u64> {
-        let &(_, begun_ns) = self.writes.front()?;
-        self.vigil.until_ns(begun_ns, self.in_flight.iter().map(|b| b.count).sum())
     }
 
     /// When to step again. While old versions are at their bound, soon: nobody tells the core that a reader has moved.
@@ -333,82 +326,6 @@ impl<D: LogDir> EnsembleCore<D> {
         }
         self.shards.iter().filter_map(|s| s.waker.as_ref()).for_each(|waker| io.wake(waker));
         self.next_tick_ns.min(io.now_ns() + EASE_NS)
-    }
-
-    /// Hands the batch in the making to the log if a write may go. If it is held for others to join it: how to wait.
-    fn submit<I: Io<File = D::File>>(&mut self, io: &mut I) -> Option<Turn> {
-        if self.building.is_empty()
-            || self.join_last_in_flight()
-            || self.in_flight.len() >= IN_FLIGHT_MAX
-        {
-            return None;
-        }
-        let verdict = match self.building.count {
-            // Answers alone cost the disk nothing.
-            0 => Verdict::Go,
-            count => {
-                let in_flight = self.in_flight.iter().map(|b| b.count).sum();
-                self.gather.judge(io.now_ns(), count, in_flight, self.vigil.usual_ns())
-            }
-        };
-        match verdict {
-            Verdict::Go => {
-                self.hand_over(io);
-                None
-            }
-            // The end of a write wakes this thread.
-            Verdict::Wait => None,
-            // Only a thread that sees all arrivals itself may sleep through some.
-            Verdict::Hold { until_ns, arrivals } => {
-                Some(match self.shards.iter().all(|s| s.waker.is_none()) {
-                    true => Turn::Gather { until_ns, arrivals },
-                    false => Turn::Idle { deadline_ns: Some(until_ns) },
-                })
-            }
-        }
-    }
-
-    /// Answers that are no transactions are told with the last batch that is in flight: they may not leave before it, and a
-    /// batch of their own would take one of the few places. Whether they could.
-    fn join_last_in_flight(&mut self) -> bool {
-        let Some(last) = self.in_flight.back_mut().filter(|_| self.building.count == 0) else {
-            return false;
-        };
-        if last.entries.len() + self.building.entries.len() > BATCH_ENTRIES_BYTES_MAX {
-            return false;
-        }
-        assert_eq!(last.last_zxid, self.last_zxid, "no transaction lies between them");
-        last.take_answers(&mut self.building);
-        true
-    }
-
-    fn hand_over<I: Io<File = D::File>>(&mut self, io: &mut I) {
-        let next = self.spare.pop().unwrap_or_default();
-        let mut batch = std::mem::replace(&mut self.building, next);
-        batch.last_zxid = self.last_zxid;
-        self.agreement.append(self.last_zxid);
-        if batch.count > 0 {
-            match self.log.frame(&batch.txns, self.durable, self.tree.published()) {
-                Ok(writes) => {
-                    self.snapshots.logged(batch.count as u64, batch.txns.bytes() as u64);
-                    self.metrics.record(Summary::BatchSize, batch.count as u64);
-                    self.metrics.add(Counter::Proposals, batch.count as u64);
-                    for w in writes {
-                        self.metrics.count(Counter::LogWrites);
-                        self.metrics.add(Counter::LogBytes, w.buf.len() as u64);
-                        self.writes.push_back((w.token, io.now_ns()));
-                        io.write(&w.file, w.offset, w.buf, w.token);
-                    }
-                }
-                // The next segment is being made. Nothing was logged: the batch waits, and grows to its bound.
-                Err(LogError::SpareNotReady | LogError::NoSpace { .. }) => {
-                    self.spare.push(std::mem::replace(&mut self.building, batch));
-                    return;
-                }
-                Err(e) => io.fatal(&e.to_string()),
-            }
-        }
-        self.in_flight.push_back(batch);
     }
 
     /// Ends a log that has gone idle with a frame that covers its last batch, so that damage to that batch could be

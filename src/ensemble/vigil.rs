@@ -5,9 +5,21 @@
 //! transactions is under way, and the disk is usually soon done, the core's thread polls. That takes processor time only
 //! while such a write is under way, at most [`Vigil::limit_ns`] each: an idle server sleeps, and so does a busy one, whose
 //! writes carry many transactions and whose thread has better things to do.
+//!
+//! But where a batch waits for the end of a write ([`gather`](super::gather)), that end is what all its clients wait for,
+//! and those of the write as well; and what arrives before it changes nothing. So there the thread sleeps through
+//! arrivals while the write cannot be done yet, and is awake when it should be. Measured with 64 clients that write one
+//! after the other, with and without in turn: 16 % more writes, for 3 % less processor time each (`perf/README.md`).
 
-/// A write of so many transactions is worth it. With more, the time that polling takes is better spent on them.
+/// A write of so many transactions is worth polling for from its beginning. With more, the time that takes is better
+/// spent on them.
 const TXNS_MAX: usize = 4;
+/// Hardly any write is done before this share of what they usually take: what is slept through is never longer, and never
+/// longer than this, for reads that arrive meanwhile wait as well.
+const EARLIEST: (u64, u64) = (5, 8);
+const SLEEP_NS_MAX: u64 = 120_000;
+/// Most are done by then.
+const LATEST: (u64, u64) = (3, 2);
 /// What takes longer counts as this long.
 const STALL_NS: u64 = 1_000_000;
 
@@ -41,6 +53,33 @@ impl Vigil {
         let is_worth_it = (1..=TXNS_MAX).contains(&txns) && self.usual_ns < self.limit_ns;
         is_worth_it.then_some(begun_ns + self.limit_ns)
     }
+
+    /// How to wait for the end of the write that began then, with a batch behind it.
+    pub fn watch(&self, now_ns: u64, begun_ns: u64) -> Watch {
+        if self.usual_ns >= self.limit_ns {
+            return Watch::Sleep;
+        }
+        let share = |(part, of)| begun_ns + self.usual_ns * part / of;
+        let (earliest_ns, latest_ns) = (share(EARLIEST), share(LATEST));
+        match now_ns {
+            _ if now_ns < earliest_ns => {
+                Watch::SleepThrough { until_ns: earliest_ns.min(now_ns + SLEEP_NS_MAX) }
+            }
+            _ if now_ns < latest_ns => Watch::Awake { until_ns: latest_ns },
+            _ => Watch::Sleep,
+        }
+    }
+}
+
+/// How to wait for the end of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// It wakes the thread, as anything else does.
+    Sleep,
+    /// It will not end before then: sleep, whatever arrives.
+    SleepThrough { until_ns: u64 },
+    /// It should end any moment: poll, until then at the latest.
+    Awake { until_ns: u64 },
 }
 
 #[cfg(test)]
@@ -70,6 +109,29 @@ mod tests {
         assert_eq!(vigil.until_ns(0, 1), None);
         (0..20).for_each(|_| vigil.took(100_000));
         assert!(vigil.until_ns(0, 1).is_some());
+    }
+
+    #[test]
+    fn a_write_that_is_waited_for_is_slept_through_and_then_watched() {
+        let mut vigil = Vigil::new(300_000);
+        (0..100).for_each(|_| vigil.took(160_000));
+        let usual_ns = vigil.usual_ns();
+        let (earliest_ns, latest_ns) = (7 + usual_ns * 5 / 8, 7 + usual_ns * 3 / 2);
+        let through = |until_ns| Watch::SleepThrough { until_ns };
+        assert_eq!(vigil.watch(7, 7), through(earliest_ns));
+        assert_eq!(vigil.watch(earliest_ns - 1, 7), through(earliest_ns));
+        assert_eq!(vigil.watch(earliest_ns, 7), Watch::Awake { until_ns: latest_ns });
+        assert_eq!(vigil.watch(latest_ns, 7), Watch::Sleep, "it is late: no saying how late");
+        (0..100).for_each(|_| vigil.took(290_000));
+        assert_eq!(vigil.watch(7, 7), through(7 + SLEEP_NS_MAX), "reads wait as well");
+    }
+
+    #[test]
+    fn a_slow_disk_is_neither_slept_through_nor_watched() {
+        let mut vigil = Vigil::new(300_000);
+        (0..100).for_each(|_| vigil.took(2_000_000));
+        assert_eq!(vigil.watch(7, 7), Watch::Sleep);
+        assert_eq!(Vigil::new(0).watch(7, 7), Watch::Sleep, "switched off");
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub enum Turn {
         deadline_ns: Option<u64>,
     },
     /// Nothing to do until several things have arrived, or until soon: answers have just left, and what they call
-    /// forth is worth more together. Sleeping through the first arrivals saves a wake-up each.
+    /// forth is worth more together, or it would wait for the log anyway. Sleeping through the first arrivals saves a
+    /// wake-up each.
     Gather {
         /// When to step again at the latest ([`Io::now_ns`]'s clock): some tens of microseconds ahead, for everything
         /// else that arrives waits as well.
