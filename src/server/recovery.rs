@@ -31,18 +31,14 @@ pub(super) struct Recovered {
 pub(super) struct Report {
     snapshot_ns: u64,
     replay_ns: u64,
-    transactions: u64,
+    /// Transactions that were replayed.
+    pub transactions: u64,
     /// Bytes of those.
     pub bytes: u64,
     digest_mismatches: u64,
 }
 
 impl Report {
-    /// Transactions that were replayed.
-    pub(super) fn transactions(&self) -> u64 {
-        self.transactions
-    }
-
     pub(super) fn record(&self, metrics: &Writer) {
         metrics.record(Summary::SnapLoadTime, self.snapshot_ns);
         metrics.record(Summary::TxnsLoadTime, self.replay_ns);

@@ -54,7 +54,7 @@ impl Snapshots {
         let size_limit = (config.snap_size_limit_kb as i64).saturating_mul(1024);
         let policy = SnapshotPolicy::new(u64::from(config.snap_count), size_limit, seed);
         let mut requests = SnapshotRequests::new(policy, self.ask.clone());
-        requests.logged(replayed.transactions(), replayed.bytes);
+        requests.logged(replayed.transactions, replayed.bytes);
         requests
     }
 

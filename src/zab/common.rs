@@ -7,6 +7,7 @@ use super::ensemble::EnsembleConfig;
 use super::history::{Entry, History};
 use super::message::{Notification, Packet, PeerState};
 use super::mistake::Mistake;
+use super::passed_over::PassedOver;
 use super::reconfig::Membership;
 use super::settings::{Durable, ZabConfig};
 use super::types::{ConnId, Epoch, Generation, Sid, Txn, Zxid, counter_of};
@@ -64,15 +65,6 @@ pub(super) struct InForce {
     proposed: Option<(Zxid, Arc<EnsembleConfig>)>,
 }
 
-/// A server that was elected and did not answer us as a leader does.
-#[derive(Debug, Clone, Copy)]
-struct PassedOver {
-    sid: Sid,
-    until: u64,
-    /// How often that has happened since we were last in step with a leader.
-    times: u32,
-}
-
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Common {
@@ -92,8 +84,7 @@ pub(super) struct Common {
     pub accepted_of: Option<(Sid, Epoch)>,
     /// The leader that we tried to learn from last without getting in step, and when.
     pub failed_with: Option<(Sid, u64)>,
-    /// Servers that did not take us as learners, and how long they are passed over in elections.
-    passed_over: Vec<PassedOver>,
+    passed_over: PassedOver,
     /// A snapshot is being read, and nothing of it is in `history` yet.
     pub staging: bool,
     /// The log is being cut, or a staged snapshot takes over. Until the driver says how that ended nobody knows what our
@@ -114,9 +105,6 @@ pub(super) struct Common {
 
 /// Servers remembered as answered.
 const ANSWERED_MAX: usize = 64;
-
-/// Servers remembered as passed over.
-const PASSED_OVER_MAX: usize = 64;
 
 impl Common {
     pub fn new(config: ZabConfig, durable: Durable, now: u64) -> Common {
@@ -142,7 +130,7 @@ impl Common {
             in_force: None,
             accepted_of: None,
             failed_with: None,
-            passed_over: Vec::new(),
+            passed_over: PassedOver::default(),
             staging: false,
             unsettled: None,
             vote: Vote { leader: i64::MIN, zxid: i64::MIN, peer_epoch: i64::MIN, round: 0 },
@@ -234,44 +222,19 @@ impl Common {
         self.actions.push(Action::SendElection { to, message });
     }
 
-    /// This server was elected, and since then it could not be connected to, or did not answer as a leader does. Others
-    /// find that out earlier or later than we do, each in its own way: it is passed over long enough for all to do so
-    /// at the same time, longer each time, until we are in step with some leader.
+    /// This server was elected, and since then it could not be connected to, or did not answer as a leader does.
     pub fn pass_over(&mut self, sid: Sid, since: u64) {
-        let known = self.passed_over.iter().find(|known| known.sid == sid);
-        let times = known.map_or(0, |known| known.times + 1);
-        let tries = u64::from(self.config.connect_tries);
-        // One that left us at once has told nobody else: they find out as slowly as ever.
-        let tried = 2 * (self.now - since).max(tries * self.config.connect_retry_ms);
-        // As long as anyone may have tried: a few connections that are held without an answer.
-        let longest = 4 * self.init_ms() + 2 * tries * (tries + 1) * self.config.connect_retry_ms;
-        let grown = tried.saturating_mul(1 << times.min(16)).min(longest);
-        let until = self.now + tried.max(grown) + 2 * self.config.tick_ms;
-        self.remember(PassedOver { sid, until, times });
+        self.passed_over.pass_over(sid, since, self.now, &self.config);
     }
 
-    /// This server was elected, and looks again before it took us. Once that may happen to any; the second time before we are
-    /// in step with some leader it counts as much as if it did not answer: there may be others who cannot reach it, and only
-    /// those who pass it over can agree on somebody else.
+    /// This server was elected, and looks again before it took us.
     pub fn left_by(&mut self, sid: Sid, since: u64) {
-        if self.passed_over.iter().any(|known| known.sid == sid) {
-            self.pass_over(sid, since);
-        } else {
-            self.remember(PassedOver { sid, until: 0, times: 0 });
-        }
-    }
-
-    fn remember(&mut self, server: PassedOver) {
-        self.passed_over.retain(|known| known.sid != server.sid);
-        if self.passed_over.len() >= PASSED_OVER_MAX {
-            self.passed_over.remove(0);
-        }
-        self.passed_over.push(server);
+        self.passed_over.left_by(sid, since, self.now, &self.config);
     }
 
     /// Whether votes for this server are idle at present.
     pub fn is_passed_over(&self, sid: Sid) -> bool {
-        self.passed_over.iter().any(|known| known.sid == sid && known.until > self.now)
+        self.passed_over.holds(sid, self.now)
     }
 
     /// We are in step with a leader: what was tried before says nothing any more.

@@ -9,7 +9,8 @@
 //! - [`core`]: the type, its inputs and the roles
 //! - [`election`], [`discovery`], [`sync`], [`broadcast`], [`leader`], [`learner`],
 //!   [`catch_up`], [`way_back`]: the protocol's parts
-//! - [`quorum`], [`reconfig`], [`history`], [`common`]: arithmetic, membership, the log, what the parts share
+//! - [`quorum`], [`reconfig`], [`history`], [`passed_over`], [`common`]: arithmetic, membership, the log, who is not
+//!   elected for a while, what the parts share
 //! - [`mistake`]: mistakes planted to prove the simulator
 //! - [`wire`]: the bytes of the messages
 
@@ -26,6 +27,7 @@ mod leader;
 mod learner;
 pub mod message;
 pub mod mistake;
+mod passed_over;
 pub mod quorum;
 mod reconfig;
 pub mod settings;
