@@ -147,6 +147,8 @@ const BATCH_ENTRIES_BYTES_MAX: usize = 8 << 20;
 const ROOM_AHEAD_BYTES: usize = 4 << 20;
 /// How often the core looks at its deadlines.
 const TICK_NS: u64 = 100_000_000;
+/// A core that was not stepped for so long stood still.
+const STALL_NS: u64 = 10 * TICK_NS;
 /// How often it looks whether readers have let go of old versions that are at their bound.
 const EASE_NS: u64 = 1_000_000;
 
@@ -244,6 +246,7 @@ impl<D: LogDir> EnsembleCore<D> {
         result: std::io::Result<usize>,
         buf: AlignedBuf,
     ) {
+        self.note_pass(io.now_ns());
         self.note_write_time(token, io.now_ns());
         match self.log.completed(token, result, buf) {
             Ok(durable) => {
@@ -253,6 +256,17 @@ impl<D: LogDir> EnsembleCore<D> {
             }
             Err(failed) => io.fatal(&failed.to_string()),
         }
+    }
+
+    /// A pass begins. The core is stepped every tick at least; where it was not, the process stood still (stopped, or its
+    /// machine was), and nobody was there to see a write end: that is not the disk's time.
+    fn note_pass(&mut self, now_ns: u64) {
+        let gap_ns = now_ns.saturating_sub(self.now_ns);
+        if self.now_ns > 0 && gap_ns > STALL_NS {
+            self.log.excuse(gap_ns);
+            self.writes.iter_mut().for_each(|(_, since_ns)| *since_ns += gap_ns);
+        }
+        self.now_ns = now_ns;
     }
 
     fn note_write_time(&mut self, token: u64, now_ns: u64) {
@@ -273,7 +287,7 @@ impl<D: LogDir> EnsembleCore<D> {
     /// Once a pass.
     pub fn step<I: Io<File = D::File>>(&mut self, io: &mut I) -> Turn {
         self.wall_ms = io.wall_clock_ms();
-        self.now_ns = io.now_ns();
+        self.note_pass(io.now_ns());
         let told = self.publish(io);
         let due = io.now_ns() >= self.next_tick_ns;
         // Read before the requests are taken: what a pass found has been sent by the time its clock says so, so an
@@ -338,9 +352,11 @@ impl<D: LogDir> EnsembleCore<D> {
             Seal::Write(w) => io.write(&w.file, w.offset, w.buf, w.token),
         }
         if self.log.is_overdue(now_ns, self.config.log_write_limit_ns) {
-            io.fatal(
-                "a log write has taken longer than syncLimit allows: the disk hangs; look at its health",
-            );
+            let limit_s = self.config.log_write_limit_ns / 1_000_000_000;
+            io.fatal(&format!(
+                "a log write has taken longer than {limit_s} s, and every write of a client waits for it: the disk hangs; \
+                 look at its health"
+            ));
         }
     }
 

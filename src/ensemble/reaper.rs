@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 
 use crate::jute::Encode;
 use crate::log::LogDir;
-use crate::prepare::{ReapConfig, reap_candidates};
+use crate::prepare::{self, ReapConfig, reap_candidates};
 use crate::protocol::OpCode;
 
 use super::{CoreConfig, EnsembleCore};
 
 /// Nodes found in one look; the next look finds the rest.
 const CANDIDATES_MAX: usize = 100_000;
+/// Found, and in use again when their turn comes: so many are passed at a go.
+const SPARED_MAX: usize = 1_000;
 
 /// What is due to be looked for, and what was found.
 pub(super) struct Reaper {
@@ -48,12 +50,17 @@ impl<D: LogDir> EnsembleCore<D> {
             self.reaper.next_look_ms = now_ms + self.reaper.interval_ms;
             self.find_candidates();
         }
-        while now_ms >= self.reaper.next_delete_ms {
+        let mut spared = 0;
+        while now_ms >= self.reaper.next_delete_ms && spared < SPARED_MAX {
             // What is not deleted for want of room is due as soon as there is some.
             if self.reaper.candidates.is_empty() || !self.may_log() {
                 return;
             }
             let Some(path) = self.reaper.candidates.pop_front() else { return };
+            if !prepare::is_due(&self.tree, &path, &self.reaper.config, self.wall_ms) {
+                spared += 1;
+                continue;
+            }
             self.reaper.next_delete_ms =
                 self.reaper.next_delete_ms.max(now_ms.saturating_sub(1_000)) + self.reaper.pause_ms;
             self.delete_container(&path);

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::log::{AlignedBuf, LogFile, remove_gently, remove_leftover};
+use crate::log::{AlignedBuf, LogFile, remove_gently, remove_leftover, segment};
 
 /// A directory of segments.
 pub trait LogDir: Send + Sync + 'static {
@@ -33,6 +33,14 @@ pub trait LogDir: Send + Sync + 'static {
     }
     /// Makes names durable.
     fn sync(&self) -> io::Result<()>;
+    /// The newest segment that [`LogDir::set_newest`] was told of; 0: none.
+    fn newest(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+    /// Remembers, durably, that a frame of this segment is on the medium.
+    fn set_newest(&self, _index: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An open segment.
@@ -157,6 +165,23 @@ impl LogDir for RealDir {
 
     fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
+    }
+
+    fn newest(&self) -> io::Result<u64> {
+        Ok(self.list()?.iter().filter_map(|name| segment::newest_of(name)).max().unwrap_or(0))
+    }
+
+    /// The name of an empty file says it: a name changes as a whole.
+    fn set_newest(&self, index: u64) -> io::Result<()> {
+        if !self.force_sync {
+            return Ok(()); // What is on the medium is not known.
+        }
+        let mark = segment::newest_name(index);
+        match self.newest()? {
+            0 => drop(File::create(self.path.join(mark))?),
+            before => self.rename(&segment::newest_name(before), &mark)?,
+        }
+        self.sync()
     }
 }
 

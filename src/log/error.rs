@@ -94,6 +94,24 @@ pub enum LogError {
         /// The oldest segment file.
         name: String,
     },
+    /// The newest segment that was written to is missing, or its beginning is damaged.
+    #[error(
+        "log: {name} {lost}, and it is the newest segment that was written to. What can be read ends {last}, at zxid \
+         0x{last_zxid:x}; what was acknowledged behind that is not there. Nothing was changed. Restore that segment from a \
+         backup; only if this server may go on without what stood in it, remove the empty file {mark} from the log's directory"
+    )]
+    LostEnd {
+        /// That segment file.
+        name: String,
+        /// What has become of it.
+        lost: &'static str,
+        /// Where the log ends without it.
+        last: String,
+        /// And at which transaction.
+        last_zxid: Zxid,
+        /// The file whose name says that it was written to.
+        mark: String,
+    },
     /// A segment is shorter than any is made.
     #[error(
         "log: {name} is {bytes} bytes long: it was cut short, and what was acknowledged may have stood there. Nothing was \

@@ -35,6 +35,8 @@ pub(super) struct Flights {
     pub sequence: u64,
     /// The last transaction that is.
     pub zxid: Zxid,
+    /// The segment of the last frame that became durable here; 0: none has.
+    pub segment: u64,
     /// The oldest frame in flight and when it was first seen to be.
     oldest: Option<(u64, u64)>,
 }
@@ -42,7 +44,7 @@ pub(super) struct Flights {
 impl Flights {
     /// None in flight, all up to here durable.
     pub fn none(sequence: u64, zxid: Zxid) -> Flights {
-        Flights { queue: VecDeque::new(), sequence, zxid, oldest: None }
+        Flights { queue: VecDeque::new(), sequence, zxid, segment: 0, oldest: None }
     }
 
     /// The next frame sets out.
@@ -101,8 +103,16 @@ impl Flights {
         while let Some(flight) = self.queue.pop_front_if(|f| f.done) {
             self.sequence += 1;
             self.zxid = flight.last_zxid;
+            self.segment = flight.segment;
         }
         Ok(())
+    }
+
+    /// For so long nobody was there to see a write end: it does not count.
+    pub fn excuse(&mut self, ns: u64) {
+        if let Some((_, since_ns)) = &mut self.oldest {
+            *since_ns += ns;
+        }
     }
 
     /// Is the oldest in flight for longer than `limit_ns`? Exact to the time between two calls.

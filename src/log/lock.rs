@@ -12,6 +12,9 @@ use crate::log::error::LogError;
 #[derive(Debug)]
 pub struct DirLock {
     file: File,
+    /// The directory itself, where the file system can lock one: a file that looks left over may be removed, and then another
+    /// could be made beside the one that is locked.
+    dir: Option<File>,
 }
 
 /// How long to wait for a lock whose holder's process has gone: the kernel still writes for it.
@@ -36,10 +39,11 @@ impl DirLock {
             .truncate(false)
             .open(&path)
             .map_err(|e| LogError::io("open", &shown, e))?;
+        let opened = File::open(dir).ok();
         let began = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
+        let held_dir = loop {
+            match file.try_lock().and_then(|()| try_lock_dir(opened.as_ref())) {
+                Ok(held) => break held,
                 Err(TryLockError::WouldBlock) => {
                     let holder = holder(&mut file);
                     let gone = !holder.is_empty() && !Path::new("/proc").join(&holder).exists();
@@ -50,7 +54,7 @@ impl DirLock {
                 }
                 Err(TryLockError::Error(err)) => return Err(LogError::io("lock", &shown, err)),
             }
-        }
+        };
         // Written over in place, which takes no room where there was a holder before; on a full disk its number is not
         // worth refusing a start for.
         let written = file.rewind().and_then(|()| writeln!(file, "{:<10}", std::process::id()));
@@ -60,20 +64,33 @@ impl DirLock {
             }
             _ => {}
         }
-        Ok(DirLock { file })
+        Ok(DirLock { file, dir: opened.filter(|_| held_dir) })
     }
 
     /// The process that holds `dir`, if one does; takes no part in it.
     pub fn holder_of(dir: &Path) -> Option<String> {
-        let mut file = File::open(dir.join("lock")).ok()?;
         // Shared, so that two who look do not see each other.
-        let taken = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
-        taken.then(|| holder(&mut file))
+        let is_taken =
+            |file: &File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let mut file = File::open(dir.join("lock")).ok();
+        let taken = file.as_ref().is_some_and(is_taken)
+            || File::open(dir).is_ok_and(|opened| is_taken(&opened));
+        taken.then(|| file.as_mut().map(holder).unwrap_or_default())
     }
 
-    /// The locked file once more: the lock lasts until both are closed.
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        self.file.try_clone().map(OwnedFd::from)
+    /// What is locked once more: the lock lasts until both are closed.
+    pub fn share(&self) -> io::Result<Vec<OwnedFd>> {
+        let held = [Some(&self.file), self.dir.as_ref()];
+        held.into_iter().flatten().map(|file| file.try_clone().map(OwnedFd::from)).collect()
+    }
+}
+
+/// Whether it is locked now; some file systems lock files only.
+fn try_lock_dir(dir: Option<&File>) -> Result<bool, TryLockError> {
+    match dir.map(File::try_lock) {
+        Some(Ok(())) => Ok(true),
+        Some(Err(TryLockError::WouldBlock)) => Err(TryLockError::WouldBlock),
+        Some(Err(TryLockError::Error(_))) | None => Ok(false),
     }
 }
 

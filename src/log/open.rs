@@ -53,6 +53,7 @@ impl<D: LogDir> Opening<D> {
             self.options.spares,
             ready,
             next_index,
+            self.tail.newest,
         );
         spares.retire(retired.into_iter());
         let writer = self.begin(spares, &maker)?;

@@ -64,6 +64,8 @@ pub struct LogTail<D: LogDir = RealDir> {
     pub(crate) from_zxid: Zxid,
     /// What the log knows to be committed: its next frames say no more than that.
     pub(crate) committed_zxid: Zxid,
+    /// The newest segment that is remembered to have been written to; 0: none is.
+    pub(crate) newest: u64,
 }
 
 impl<D: LogDir> LogTail<D> {
@@ -125,6 +127,8 @@ pub fn recover_in<D: LogDir>(
     recovered.transactions = transactions;
     let beyond = search_beyond(&segments, end.as_ref())?;
     refuse_no_beginning(&segments)?;
+    let newest = dir.newest().map_err(|e| LogError::io("list", "the log directory", e))?;
+    refuse_lost_end(&segments, end.as_ref(), newest)?;
     if let Some(end) = &end {
         recovered.cut = cut_report(&segments, end, beyond.frames)?;
         recovered.last_zxid = end.last_zxid;
@@ -143,7 +147,8 @@ pub fn recover_in<D: LogDir>(
         .chain(end.iter().map(|e| e.incarnation))
         .fold(beyond.incarnation_max, u64::max);
     let committed_zxid = recovered.committed_zxid;
-    let tail = LogTail { dir, segments, live, end, incarnation_max, from_zxid, committed_zxid };
+    let tail =
+        LogTail { dir, segments, live, end, incarnation_max, from_zxid, committed_zxid, newest };
     Ok((recovered, tail))
 }
 
@@ -156,6 +161,31 @@ fn refuse_no_beginning<F>(segments: &[Segment<F>]) -> Result<(), LogError> {
         }
         _ => Ok(()),
     }
+}
+
+/// The log ends in the newest segment of which a frame was on the medium, or behind it: only higher numbers are ever begun.
+fn refuse_lost_end<F>(
+    segments: &[Segment<F>],
+    end: Option<&End>,
+    newest: u64,
+) -> Result<(), LogError> {
+    let last = end.map(|end| &segments[end.at]);
+    if last.map_or(0, |segment| segment.index) >= newest {
+        return Ok(());
+    }
+    let lost = match segments.iter().find(|s| s.index == newest) {
+        None => "is missing",
+        Some(segment) if segment.blank => "has nothing in it",
+        Some(_) => "does not begin with what was written there",
+    };
+    let last = last.map_or_else(|| "nowhere".into(), |segment| format!("in {}", segment.name));
+    Err(LogError::LostEnd {
+        name: segment::name(newest),
+        lost,
+        last,
+        last_zxid: end.map_or(0, |end| end.last_zxid),
+        mark: segment::newest_name(newest),
+    })
 }
 
 /// The number of the log in `dir`; `None` if there is no such directory, or nothing that was ever part of a log is in it.

@@ -8,6 +8,7 @@ use crate::log::error::LogError;
 use crate::log::frame::{self, Frame, FrameError, Header, Kind, SECTOR};
 
 const PREFIX: &str = "segment.";
+const NEWEST_PREFIX: &str = "newest.";
 /// A segment in the making; removed at the next start.
 pub(crate) const UNFINISHED: &str = "segment-unfinished";
 
@@ -21,7 +22,21 @@ pub fn name(index: u64) -> String {
 
 /// The number in a segment's name; `None` for other files.
 pub fn index_of(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix(PREFIX)?;
+    number(name, PREFIX)
+}
+
+/// The name of the empty file that says that segment `index` has been written to, and none behind it for long.
+pub fn newest_name(index: u64) -> String {
+    format!("{NEWEST_PREFIX}{index:016x}")
+}
+
+/// The number in the name of such a file; `None` for other files.
+pub fn newest_of(name: &str) -> Option<u64> {
+    number(name, NEWEST_PREFIX)
+}
+
+fn number(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?;
     let canonical = digits.len() == 16 && !digits.bytes().any(|b| b.is_ascii_uppercase());
     if canonical { u64::from_str_radix(digits, 16).ok() } else { None }
 }

@@ -3,6 +3,10 @@
 //!
 //! A spare already has the name of a segment, and a first sector of zeros; it becomes one when
 //! its start frame is written, a plain overwrite with no metadata behind it.
+//!
+//! So a segment that is lost with the log's end would look like a spare that nobody has used yet. Therefore the name of
+//! the newest one that has been written to is remembered in the directory ([`LogDir::set_newest`]), by this thread, a
+//! moment after its first frame is on the medium: never before, or a crash would leave a name without a frame.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -40,6 +44,9 @@ struct State<F> {
     taken: usize,
     kept: usize,
     failed: Option<String>,
+    /// The newest segment of which a frame is on the medium, and the newest that was remembered.
+    reached: u64,
+    remembered: u64,
     stop: bool,
 }
 
@@ -82,10 +89,13 @@ pub(crate) fn pair<D: LogDir>(
     wanted: usize,
     ready: VecDeque<Spare<D::File>>,
     next_index: u64,
+    newest: u64,
 ) -> (Spares<D::File>, SpareMaker<D>) {
     let (retired, failed) = (VecDeque::new(), None);
     let (asked, taken, kept, stop) = (0, 0, 0, false);
-    let state = State { ready, retired, next_index, asked, taken, kept, failed, stop };
+    let (reached, remembered) = (newest, newest);
+    let state =
+        State { ready, retired, next_index, asked, taken, kept, failed, reached, remembered, stop };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     let maker = SpareMaker { dir, shared: shared.clone(), segment_bytes, wanted, notify: None };
     (Spares { shared }, maker)
@@ -109,6 +119,15 @@ impl<F> Spares<F> {
         {
             let mut state = self.shared.lock();
             state.asked = state.asked.max(needed);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// A frame of this segment is on the medium.
+    pub fn reached(&self, index: u64) {
+        {
+            let mut state = self.shared.lock();
+            state.reached = state.reached.max(index);
         }
         self.shared.changed.notify_all();
     }
@@ -144,6 +163,7 @@ impl<D: LogDir> SpareMaker<D> {
     /// Does one thing that is due: recycles or removes a retired segment, or makes a spare.
     /// `false`: nothing was due, or it failed (then the writer's status says why).
     pub fn turn(&self) -> bool {
+        self.remember_newest();
         let (retired, short, index) = {
             let mut state = self.shared.lock();
             let retired = state.retired.pop_front();
@@ -185,6 +205,20 @@ impl<D: LogDir> SpareMaker<D> {
             notify();
         }
         ok
+    }
+
+    /// Without it the log is as good, only the loss of its end would not be seen: told of, and tried with the next segment.
+    fn remember_newest(&self) {
+        let newest = {
+            let mut state = self.shared.lock();
+            let is_new = state.reached > state.remembered;
+            state.remembered = state.reached;
+            if is_new { state.reached } else { return }
+        };
+        if let Err(err) = self.dir.set_newest(newest) {
+            let name = segment::newest_name(newest);
+            tracing::warn!("log: cannot make {name} in its directory: {err}");
+        }
     }
 
     fn make(&self, index: u64) -> Result<Spare<D::File>, LogError> {
@@ -242,7 +276,7 @@ impl<D: LogDir> SpareMaker<D> {
                     return;
                 }
                 let short = state.ready.len() < self.wanted.max(state.asked);
-                let due = !state.retired.is_empty() || short;
+                let due = !state.retired.is_empty() || short || state.reached > state.remembered;
                 if due && state.failed.is_none() {
                     continue;
                 }

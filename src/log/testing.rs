@@ -33,6 +33,8 @@ struct State {
     changes_left: Option<u64>,
     /// Which pieces of the synchronous write arrive that it dies in.
     torn: u64,
+    /// See [`LogDir::set_newest`].
+    newest: u64,
 }
 
 #[derive(Clone)]
@@ -225,6 +227,18 @@ impl LogDir for SimDir {
         let mut state = self.lock();
         state.change()?;
         state.synced_names = state.names.clone();
+        Ok(())
+    }
+
+    fn newest(&self) -> io::Result<u64> {
+        Ok(self.lock().newest)
+    }
+
+    fn set_newest(&self, index: u64) -> io::Result<()> {
+        let mut state = self.lock();
+        state.change()?;
+        assert!(index > state.newest, "only higher numbers are ever begun");
+        state.newest = index;
         Ok(())
     }
 }

@@ -781,6 +781,84 @@ fn a_write_is_overdue_when_its_time_is_up_and_not_a_later_one() {
     assert!(life.writer.is_overdue(211, 50));
 }
 
+#[test]
+fn the_time_that_the_process_stood_still_is_not_the_disks() {
+    let dir = SimDir::new();
+    let mut life = Life::begin(&dir).expect("opens");
+    life.submit(&[(1, 100)]);
+    assert!(!life.writer.is_overdue(100, 50));
+    life.writer.excuse(1_000);
+    assert!(!life.writer.is_overdue(1_150, 50));
+    assert!(life.writer.is_overdue(1_151, 50));
+}
+
+/// Two segments written, the second with a few batches, and spares behind it.
+fn two_segments(dir: &SimDir) {
+    let mut life = Life::begin(dir).expect("opens");
+    for zxid in 1..=9 {
+        life.write(&[(zxid, 3000)]);
+    }
+    life.seal();
+    while life.maker.turn() {}
+    assert_eq!(dir.newest().unwrap(), 2);
+    assert_replays(dir, 9, 3000);
+}
+
+#[test]
+fn the_newest_segment_is_missed_when_it_is_gone() {
+    type Loss = (&'static str, fn(&SimDir));
+    let losses: [Loss; 4] = [
+        ("is missing", |dir| dir.remove(&segment::name(2)).unwrap()),
+        ("is missing", |dir| {
+            for index in 2..=4 {
+                dir.remove(&segment::name(index)).unwrap();
+            }
+        }),
+        ("has nothing in it", |dir| assert!(dir.damage(&segment::name(2), |bytes| bytes.fill(0)))),
+        ("does not begin with", |dir| {
+            assert!(dir.damage(&segment::name(2), |bytes| bytes.fill(7)))
+        }),
+    ];
+    for (what, lose) in losses {
+        let dir = SimDir::new();
+        two_segments(&dir);
+        lose(&dir);
+        let said = replay(&dir, 0).err().expect("is refused").to_string();
+        let name = segment::name(2);
+        assert!(said.contains(&format!("{name} {what}")), "{said}");
+        assert!(said.contains("at zxid 0x7"), "{said}");
+    }
+}
+
+#[test]
+fn a_directory_remembers_its_newest_segment_by_a_name() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let real = RealDir::new(temporary.path(), true).expect("opens");
+    assert_eq!(real.newest().unwrap(), 0);
+    for index in [1, 2, 0x1234] {
+        real.set_newest(index).unwrap();
+        assert_eq!(real.newest().unwrap(), index);
+        assert_eq!(real.list().unwrap(), [segment::newest_name(index)]);
+    }
+    let unsynced = RealDir::new(temporary.path(), false).expect("opens");
+    unsynced.set_newest(0x1235).unwrap();
+    assert_eq!(real.newest().unwrap(), 0x1234, "nobody knows what is on the medium");
+}
+
+#[test]
+fn a_lock_holds_though_its_file_is_removed() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let lock = DirLock::acquire(temporary.path()).expect("is free");
+    std::fs::remove_file(temporary.path().join("lock")).unwrap();
+    assert!(DirLock::holder_of(temporary.path()).is_some());
+    DirLock::acquire(temporary.path()).expect_err("is taken");
+    let shared = lock.share().unwrap();
+    drop(lock);
+    DirLock::acquire(temporary.path()).expect_err("is still held");
+    drop(shared);
+    DirLock::acquire(temporary.path()).expect("is free again");
+}
+
 /// Writes on the real disk, by hand what the reactor does.
 fn write_through(writer: &mut Writer, writes: Vec<Write<LogFile>>) {
     for Write { file, offset, buf, token } in writes {

@@ -372,9 +372,13 @@ impl<D: LogDir> Writer<D> {
         result: io::Result<usize>,
         buf: AlignedBuf,
     ) -> Result<Durable, Fatal> {
+        let before = self.flights.segment;
         if let Err(fatal) = self.flights.end(token, result, buf.len()) {
             self.failed = true;
             return Err(fatal);
+        }
+        if self.flights.segment != before {
+            self.spares.reached(self.flights.segment);
         }
         if self.pool.len() < POOL_BUFFERS && buf.capacity() <= POOL_BYTES {
             self.pool.push(buf);
@@ -445,6 +449,11 @@ impl<D: LogDir> Writer<D> {
     /// hung disk. Exact to the time between two calls.
     pub fn is_overdue(&mut self, now_ns: u64, limit_ns: u64) -> bool {
         self.flights.is_overdue(now_ns, limit_ns)
+    }
+
+    /// The process stood still for so long: that is not the disk's time.
+    pub fn excuse(&mut self, ns: u64) {
+        self.flights.excuse(ns);
     }
 
     fn buffer(&mut self, bytes: usize) -> AlignedBuf {

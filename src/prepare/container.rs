@@ -46,7 +46,7 @@ pub struct ReapConfig {
 }
 
 /// The containers and TTL znodes that are due at `now_ms` (milliseconds since 1970), to be sent through
-/// [`prepare`](super::prepare) as deleteContainer requests, which checks again (`ContainerManager`).
+/// [`prepare`](super::prepare) as deleteContainer requests (`ContainerManager`), each if it [is due](is_due) by then.
 pub fn reap_candidates(tree: &TreeWriter, config: &ReapConfig, now_ms: i64) -> Vec<String> {
     tree.containers()
         .filter(|node| container_is_due(node, config, now_ms))
@@ -54,6 +54,15 @@ pub fn reap_candidates(tree: &TreeWriter, config: &ReapConfig, now_ms: i64) -> V
         .take(config.candidates_max)
         .map(|node| node.path())
         .collect()
+}
+
+/// Whether what was a candidate still is one: from the look at it to its turn minutes may pass, in which its clients go on
+/// using it. (ZooKeeper's `ContainerManager` does not ask again, and deletes what was set or created anew meanwhile.)
+pub fn is_due(tree: &TreeWriter, path: &str, config: &ReapConfig, now_ms: i64) -> bool {
+    tree.get(path).is_some_and(|node| match node.kind() {
+        EphemeralType::Container => container_is_due(&node, config, now_ms),
+        _ => ttl_is_over(&node, now_ms),
+    })
 }
 
 fn elapsed_ms(node: &Node<'_>, now_ms: i64) -> i64 {

@@ -25,7 +25,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use container::{ReapConfig, reap_candidates};
+pub use container::{ReapConfig, is_due, reap_candidates};
 pub use output::{Event, Events, Output};
 
 use crate::auth::AuthConfig;

@@ -255,10 +255,12 @@ fn serves_many_connections_at_once() {
 fn a_slow_reader_is_waited_for_and_told_of_once_drained() {
     let rig = Rig::new(false, |_| ());
     let (mut stream, c) = rig.opened();
-    let data = pattern(16 << 20);
+    // Much more than two sockets hold, so that the last of it is not on its way before the counter below is seen to move:
+    // the commands there would take the event of its end.
+    let data = pattern(64 << 20);
     let copy = data.clone();
     rig.command(move |io| usize::from(io.append(c, &copy)));
-    // The socket cannot take 16 MiB, so a pass later most of it must still be here.
+    // The socket cannot take all of that, so a pass later most of it must still be here.
     let backlog = rig.command(move |io| io.backlog_of(c));
     assert!(backlog > 1 << 20, "{backlog}");
     // What is appended behind it waits its turn.

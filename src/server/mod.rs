@@ -310,8 +310,10 @@ fn spawn(
         if thread.core {
             worker.core = core.take();
             // Its writes may still be under way when the process has been killed; nobody may read the log before.
-            let held = locks.iter().map(DirLock::share).collect::<Result<_, _>>();
-            settings.held_files = held.map_err(|e| system("a reactor", e))?;
+            for lock in locks {
+                let held = lock.share().map_err(|e| system("a reactor", e))?;
+                settings.held_files.extend(held);
+            }
         }
         let handle = reactor::spawn(settings, move || worker);
         handles.push(handle.map_err(|e| system("a reactor", e))?);

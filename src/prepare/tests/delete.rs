@@ -151,4 +151,12 @@ fn what_is_due_for_reaping() {
     // A change of data begins the time anew.
     assert_eq!(server.set("/ttl", "x", -1), ErrorCode::Ok);
     assert!(!due(&server, &config, made_ms + 101).contains(&"/ttl".to_owned()));
+    // Nor is it reaped, or what was made anew, if it was found before that.
+    let still = |path, now_ms| is_due(&server.tree, path, &config, now_ms);
+    let changed_ms = server.stat("/ttl").mtime_ms;
+    assert!(!still("/ttl", made_ms + 101) && still("/ttl", changed_ms + 101));
+    assert!(still("/used", made_ms) && still("/fresh", fresh_ms + 51));
+    for path in ["/fresh", "/full", "/parent", "/plain", "/gone"] {
+        assert!(!still(path, fresh_ms + 50), "{path}");
+    }
 }
