@@ -153,6 +153,22 @@ fn a_snapshot_whose_log_is_lost_is_refused_unless_that_is_accepted() {
     let mut c = Client::connect(port, 10_000).expect("connect");
     assert!(c.get("/n99").expect("get").is_ok());
     server.kill();
+    // A segment that was written to is not taken for a spare when it has become one.
+    let segments = log.join("ringkeeper/log");
+    let names =
+        std::fs::read_dir(&segments).expect("the log").flatten().map(|entry| entry.file_name());
+    let newest: Vec<String> =
+        names.filter_map(|name| Some(name.to_str()?.strip_prefix("newest.")?.to_owned())).collect();
+    let [newest] = &newest[..] else { panic!("one segment is the newest: {newest:?}") };
+    let segment = segments.join(format!("segment.{newest}"));
+    let written = std::fs::read(&segment).expect("the segment");
+    std::fs::write(&segment, vec![0; written.len()]).expect("zeros");
+    std::fs::remove_file(&mark).expect("removed");
+    let said = refusal(start(&["-D", "ringkeeper.acceptLostLog=yes"]));
+    assert!(said.contains(&format!("segment.{newest} has nothing in it")), "{said}");
+    assert!(said.contains(&format!("newest.{newest}")), "{said}");
+    std::fs::write(&segment, written).expect("as it was");
+    std::fs::write(&mark, &noted).expect("the log's number");
     std::fs::rename(&log, &away).expect("lost, it seems");
     let mut child = start(&["-D", "ringkeeper.acceptLostLog=yes"]).spawn().expect("start");
     serves(&mut child, port);

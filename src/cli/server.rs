@@ -45,7 +45,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "US")]
     pub busy_poll_us: Option<String>,
     /// Set any key of the configuration, as docs/configuration.md lists them
-    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub define: Vec<String>,
     /// What to log: error, warn, info, debug or trace, or a filter by module
     #[arg(long, value_name = "FILTER", default_value = "info")]
@@ -102,7 +102,7 @@ impl ServerArgs {
             Some(Override { flag: flag.to_owned(), key: key.to_owned(), value })
         });
         let defined = self.define.iter().map(|text| {
-            // Without a value the key is judged with an empty one, as in the file.
+            // `key_and_value` has looked for one.
             let (key, value) = text.split_once('=').unwrap_or((text, ""));
             let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
             Override { flag: format!("-D {key}"), key, value }
@@ -114,6 +114,10 @@ impl ServerArgs {
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         config::load(self.config.as_deref(), &self.overrides())
     }
+}
+
+fn key_and_value(text: &str) -> Result<String, &'static str> {
+    if text.contains('=') { Ok(text.to_owned()) } else { Err("expected KEY=VALUE") }
 }
 
 #[cfg(test)]

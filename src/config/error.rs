@@ -47,6 +47,14 @@ pub enum Problem {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that does not say where the data is.
+    #[error(
+        "{}: dataDir is not set; name the directory that the server keeps its data in, here or by --data-dir", path.display()
+    )]
+    NoDataDir {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line that is not in Java's properties syntax.
     #[error("{place}: {what}")]
     Syntax {

@@ -29,6 +29,8 @@ pub struct Loaded {
     pub config: Config,
     /// What the user should know of, in the order of the file, then of the flags.
     pub warnings: Vec<Warning>,
+    /// Whether anything has set `dataDir`.
+    pub names_data_dir: bool,
 }
 
 /// ZooKeeper's tick where a file sets none (`ZooKeeperServer.DEFAULT_TICK_TIME`); without a
@@ -38,6 +40,8 @@ const TICK_TIME_OF_A_SILENT_FILE_MS: u32 = 3000;
 const SNAP_RETAIN_COUNT_MIN: u32 = 3;
 /// `ZooKeeperServer.getSnapCount`.
 const SNAP_COUNT_MIN: u32 = 2;
+/// The same where a file sets none (`ZooKeeperServer.DEFAULT_SNAP_COUNT`).
+const SNAP_COUNT: u32 = 100_000;
 
 /// Reads the file, if there is one, and lays the flags over it.
 pub fn load(file: Option<&Path>, flags: &[Override]) -> Result<Loaded, ConfigError> {
@@ -51,7 +55,14 @@ pub fn load(file: Option<&Path>, flags: &[Override]) -> Result<Loaded, ConfigErr
             }
         },
     };
-    parse(text.as_ref().map(|(path, bytes)| (*path, bytes.as_slice())), flags)
+    let loaded = parse(text.as_ref().map(|(path, bytes)| (*path, bytes.as_slice())), flags)?;
+    match file {
+        // As `QuorumPeerConfig`: with a name that is mistyped clients would find an empty tree somewhere else.
+        Some(path) if !loaded.names_data_dir => {
+            Err(ConfigError { problems: vec![Problem::NoDataDir { path: path.to_owned() }] })
+        }
+        _ => Ok(loaded),
+    }
 }
 
 /// [`load`] with the file's content at hand.
@@ -156,11 +167,12 @@ impl Loader {
         self.judge_retention();
         self.judge_access();
         self.judge_buffers();
+        let names_data_dir = self.seen.contains_key("dataDir");
         if !self.seen.contains_key("dataLogDir") {
             self.config.data_log_dir = self.config.data_dir.clone();
         }
         if self.problems.is_empty() {
-            Ok(Loaded { config: self.config, warnings: self.warnings })
+            Ok(Loaded { config: self.config, warnings: self.warnings, names_data_dir })
         } else {
             Err(ConfigError { problems: self.problems })
         }
@@ -214,6 +226,14 @@ impl Loader {
             self.config.snap_count = SNAP_COUNT_MIN;
             let text = format!("snapCount is raised to {SNAP_COUNT_MIN}");
             self.warn_of(&["snapCount"], text);
+        }
+        if self.config.snap_count == 0 && self.config.snap_size_limit_kb == 0 {
+            self.config.snap_count = SNAP_COUNT;
+            let text = format!(
+                "without snapCount and snapSizeLimitInKb no snapshot would ever be taken and the log grow until its disk is \
+                 full: snapCount is {SNAP_COUNT}, as ZooKeeper's"
+            );
+            self.warn_of(&["snapSizeLimitInKb", "snapCount"], text);
         }
     }
 

@@ -407,3 +407,27 @@ fn an_unreadable_file_is_named() {
     let error = load(Some(Path::new("/nonexistent/zoo.cfg")), &[]).unwrap_err().to_string();
     assert!(error.starts_with("/nonexistent/zoo.cfg: cannot read the configuration: "), "{error}");
 }
+
+#[test]
+fn a_file_says_where_the_data_is_or_a_flag_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("zoo.cfg");
+    std::fs::write(&file, "datadir=/srv/x\nclientPort=2181\n").unwrap();
+    let said = load(Some(&file), &[]).unwrap_err().to_string();
+    assert!(said.contains("zoo.cfg: dataDir is not set"), "{said}");
+    let [flag, key, value] = ["--data-dir", "dataDir", "/d"].map(str::to_owned);
+    assert!(load(Some(&file), &[Override { flag, key, value }]).is_ok());
+    std::fs::write(&file, "dataDir=/srv/x\n").unwrap();
+    assert!(load(Some(&file), &[]).is_ok());
+    assert!(load(None, &[]).is_ok(), "without a file there is a default");
+}
+
+#[test]
+fn some_snapshot_is_always_taken() {
+    let loaded = read("snapSizeLimitInKb=-1").unwrap();
+    assert_eq!(loaded.config.snap_count, 100_000);
+    let warning = loaded.warnings[0].to_string();
+    assert!(warning.contains("zoo.cfg:1: without snapCount and snapSizeLimitInKb"), "{warning}");
+    let loaded = read("snapSizeLimitInKb=0\nsnapCount=7").unwrap();
+    assert_eq!((loaded.config.snap_count, loaded.warnings.len()), (7, 0));
+}

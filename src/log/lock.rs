@@ -46,8 +46,7 @@ impl DirLock {
                 Ok(held) => break held,
                 Err(TryLockError::WouldBlock) => {
                     let holder = holder(&mut file);
-                    let gone = !holder.is_empty() && !Path::new("/proc").join(&holder).exists();
-                    if began.elapsed() > if gone { WAIT_GONE } else { WAIT_ALIVE } {
+                    if began.elapsed() > if has_gone(&holder) { WAIT_GONE } else { WAIT_ALIVE } {
                         return Err(LogError::Locked { path: shown, holder });
                     }
                     std::thread::sleep(Duration::from_millis(5));
@@ -67,8 +66,19 @@ impl DirLock {
         Ok(DirLock { file, dir: opened.filter(|_| held_dir) })
     }
 
-    /// The process that holds `dir`, if one does; takes no part in it.
+    /// The process that holds `dir`, if one does; takes no part in it. One that has gone is waited for, as by who starts.
     pub fn holder_of(dir: &Path) -> Option<String> {
+        let began = Instant::now();
+        loop {
+            let holder = DirLock::held_by(dir)?;
+            if !has_gone(&holder) || began.elapsed() > WAIT_GONE {
+                return Some(holder);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn held_by(dir: &Path) -> Option<String> {
         // Shared, so that two who look do not see each other.
         let is_taken =
             |file: &File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
@@ -92,6 +102,11 @@ fn try_lock_dir(dir: Option<&File>) -> Result<bool, TryLockError> {
         Some(Err(TryLockError::WouldBlock)) => Err(TryLockError::WouldBlock),
         Some(Err(TryLockError::Error(_))) | None => Ok(false),
     }
+}
+
+/// Whether that process is no more, but the kernel still writes for it.
+fn has_gone(holder: &str) -> bool {
+    !holder.is_empty() && !Path::new("/proc").join(holder).exists()
 }
 
 /// The process that holds the lock, as the file says. That is for people, and to see whether it has gone; an unreadable

@@ -23,6 +23,8 @@ pub(super) struct Listener {
     pub(super) cancelled: bool,
     /// Not armed again before this: accepting failed.
     pub(super) retry_at_ns: u64,
+    /// Not complained of again before this.
+    pub(super) quiet_until_ns: u64,
 }
 
 /// A flushing connection that is given up at a deadline, unless it has got on until then.
@@ -77,7 +79,13 @@ impl Driver {
             // Accepting through the ring must wait, not fail; and connections inherit TCP_NODELAY.
             socket.set_nonblocking(false)?;
             socket2::SockRef::from(&socket).set_tcp_nodelay(true)?;
-            listeners.push(Listener { socket, armed: false, cancelled: false, retry_at_ns: 0 });
+            listeners.push(Listener {
+                socket,
+                armed: false,
+                cancelled: false,
+                retry_at_ns: 0,
+                quiet_until_ns: 0,
+            });
         }
         Ok(Self {
             ring,

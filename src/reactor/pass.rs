@@ -17,6 +17,8 @@ use std::sync::Arc;
 const RECV_BUFFERS_FIRST: u16 = 256;
 /// How long a listener rests after an accept failed, unless the peer was the cause.
 const ACCEPT_RETRY_NS: u64 = 100_000_000;
+/// How often that is complained of.
+const ACCEPT_COMPLAINT_NS: u64 = 10_000_000_000;
 /// The kernel runs at least so many deferred completions an enter (Linux: IO_LOCAL_TW_DEFAULT_MAX).
 const DEFERRED_PER_ENTER: usize = 20;
 
@@ -288,8 +290,13 @@ impl<R: Resident<File = LogFile>> Reactor<R> {
             error => {
                 driver.counts.accept_errors += 1;
                 listener.retry_at_ns = driver.now_ns + ACCEPT_RETRY_NS;
-                let error = io::Error::from_raw_os_error(error);
-                tracing::warn!(%error, "cannot accept connections; trying again shortly");
+                if listener.quiet_until_ns <= driver.now_ns {
+                    listener.quiet_until_ns = driver.now_ns + ACCEPT_COMPLAINT_NS;
+                    let error = io::Error::from_raw_os_error(error);
+                    tracing::warn!(
+                        "cannot accept connections: {error}; tried again ten times a second, and said once in ten seconds"
+                    );
+                }
             }
         }
     }

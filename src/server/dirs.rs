@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use super::{ServerError, log_mark};
 use crate::config::Config;
 use crate::log::{DirLock, LogError};
@@ -12,8 +14,13 @@ use crate::log::{DirLock, LogError};
 type Look = fn(&Config) -> Result<(), ServerError>;
 
 /// All that can be looked for, in the order in which it is told.
-pub(super) const LOOKS: [Look; 4] =
-    [look_for_directories, look_for_foreign_data, look_for_log_left_behind, log_mark::look];
+pub(super) const LOOKS: [Look; 5] = [
+    look_for_directories,
+    look_for_foreign_data,
+    look_for_log_left_behind,
+    look_for_permission,
+    log_mark::look,
+];
 
 /// Keeps other servers out of both directories.
 pub(super) fn lock(config: &Config) -> Result<Vec<DirLock>, ServerError> {
@@ -73,6 +80,23 @@ fn look_for_log_left_behind(config: &Config) -> Result<(), ServerError> {
         true => Err(ServerError::LogLeftBehind { dir, to: own_dir(&config.data_log_dir) }),
         false => Ok(()),
     }
+}
+
+/// What is there can be written to: a server that finds out with its first snapshot, or when its spare segments are used
+/// up, has served for days by then.
+fn look_for_permission(config: &Config) -> Result<(), ServerError> {
+    let ours = [
+        (own_dir(&config.data_dir), "dataDir"),
+        (own_dir(&config.data_log_dir), "dataLogDir"),
+        (log_dir(config), "dataLogDir"),
+    ];
+    let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    for (dir, key) in ours.into_iter().filter(|(dir, _)| dir.exists()) {
+        if let Err(error) = rustix::fs::access(&dir, access) {
+            return Err(ServerError::Directory { dir, key, error: error.into() });
+        }
+    }
+    Ok(())
 }
 
 /// Who gives a ZooKeeper's own directory to a new server expects its data there.

@@ -61,7 +61,7 @@ pub(super) fn check(config: &Config) -> Result<&'static str, String> {
         true if in_use => {
             Ok("and a server can start with it here once the one that runs now has ended")
         }
-        true => Ok("and a server can start with it here"),
+        true => Ok("and a server can start with it here (snapshots and log were not read)"),
         false => Err(refusals.join("\nringkeeper: ")),
     }
 }

@@ -142,7 +142,7 @@ fn tell_of_room(log: &log::Writer, dir: &Path, segment_bytes: u64) {
         Ok(free_bytes) if free_bytes < segment_bytes && log.spares() == 0 => tracing::error!(
             "{}: {free_bytes} bytes are free, too few for the next segment of the log, which takes {segment_bytes} \
              (preAllocSize). Reads are served, and writes as long as the last segment has room, {} bytes at the most; then they are \
-             refused until there is room. Free some, no restart is needed",
+             refused until there is room, and no client can open a session. Free some, no restart is needed",
             dir.display(),
             log.writes_bytes()
         ),

@@ -1,9 +1,11 @@
 //! Ctrl-C, SIGTERM, and SIGHUP of a terminal that closes.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// Signals no further apart are one.
@@ -15,6 +17,9 @@ pub(super) struct Stopping(Signals);
 /// Takes over the signals, so that they stop the server instead of ending it. Who is started to outlive its terminal
 /// (`nohup`) goes on ignoring that it closes.
 pub(super) fn catch() -> io::Result<Stopping> {
+    // A file that may not grow (`ulimit -f`) is an error of the write, which says so, and no reason to end without a word.
+    let seen = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGXFSZ, seen)?;
     let mut signals = vec![SIGINT, SIGTERM];
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);

@@ -75,7 +75,7 @@ pub const STORAGE: &[Key] = &[
             unit: "KiB",
             set: |c, v| c.pre_alloc_size_kb = v as u64,
         },
-        "Size of a segment of the transaction log, which is written ahead in full.",
+        "Size of a segment of the transaction log, which is written ahead in full; at least what one transaction of jute.maxbuffer takes.",
     ),
     Key::honoured(
         "snapCount",
