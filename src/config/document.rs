@@ -16,6 +16,8 @@ from the command line.
 - Keys that ZooKeeper knows only as system properties (`jute.maxbuffer`,
   `DigestAuthenticationProvider.superDigest`, …) can stand in the file. Every key may carry the
   leading `zookeeper.` of its system property.
+- A file must set `dataDir` (or `--data-dir` does), as for ZooKeeper. One without `clientPort` opens 2181,
+  where ZooKeeper opens no plain port.
 - A value that is not of the accepted form stops the start with an error that names file, line,
   key and the accepted form.
 - A key that makes no sense here, or not yet, is accepted with one warning that says why; without
