@@ -303,16 +303,16 @@ impl<D: LogDir> EnsembleCore<D> {
             self.tick(io.now_ns() / 1_000_000, &passes_ms);
             self.show();
         }
-        let pause = self.submit(io);
+        let wait = self.submit(io);
         if !told {
             self.publish(io);
         }
         self.seal(io);
         self.reclaim();
-        let deadline_ns = self.ease(io);
+        let deadline_ns = Some(self.ease(io));
         match self.owes_a_batch() {
             true => Turn::Again,
-            false => pause.turn(deadline_ns),
+            false => wait.sooner(Turn::Idle { deadline_ns }),
         }
     }
 

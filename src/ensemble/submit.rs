@@ -7,37 +7,16 @@ use crate::log::{LogDir, LogError};
 use crate::metrics::{Counter, Summary};
 use crate::reactor::{Io, Turn};
 
-/// How to wait when there is nothing to do.
-pub(super) enum Pause {
-    /// Until something happens.
-    Sleep,
-    /// The same, and until then at the latest.
-    SleepUntil(u64),
-    /// Until so much has arrived, and until then at the latest.
-    SleepThrough { until_ns: u64, arrivals: u32 },
-    /// Polling, until then at the latest.
-    Awake { until_ns: u64 },
-}
+/// Whatever happens wakes the thread.
+const SLEEP: Turn = Turn::Idle { deadline_ns: None };
 
-impl Pause {
-    /// As the reactor is told. `deadline_ns`: when to step again whatever happens; what is slept through is too short to
-    /// matter to it.
-    pub fn turn(self, deadline_ns: u64) -> Turn {
-        let deadline = Some(deadline_ns);
-        match self {
-            Pause::Sleep => Turn::Idle { deadline_ns: deadline },
-            Pause::SleepUntil(at_ns) => Turn::Idle { deadline_ns: Some(at_ns.min(deadline_ns)) },
-            Pause::SleepThrough { until_ns, arrivals } => Turn::Gather { until_ns, arrivals },
-            Pause::Awake { until_ns } => {
-                Turn::Soon { poll_until_ns: until_ns, deadline_ns: deadline }
-            }
-        }
-    }
+fn awake(poll_until_ns: u64) -> Turn {
+    Turn::Soon { poll_until_ns, deadline_ns: None }
 }
 
 impl<D: LogDir> EnsembleCore<D> {
-    /// Hands the batch in the making to the log if a write may go. Returns how to wait.
-    pub(super) fn submit<I: Io<File = D::File>>(&mut self, io: &mut I) -> Pause {
+    /// Hands the batch in the making to the log if a write may go. Returns how to wait; the caller adds its deadlines.
+    pub(super) fn submit<I: Io<File = D::File>>(&mut self, io: &mut I) -> Turn {
         if self.building.is_empty()
             || self.join_last_in_flight()
             || self.in_flight.len() >= IN_FLIGHT_MAX
@@ -48,7 +27,7 @@ impl<D: LogDir> EnsembleCore<D> {
             // Answers alone cost the disk nothing.
             0 => Verdict::Go,
             count => {
-                let in_flight = self.in_flight.iter().map(|b| b.count).sum();
+                let in_flight = self.writes_in_flight();
                 self.gather.judge(io.now_ns(), count, in_flight, self.vigil.usual_ns())
             }
         };
@@ -63,31 +42,32 @@ impl<D: LogDir> EnsembleCore<D> {
     }
 
     /// The oldest write may be of a few transactions that are worth staying awake for.
-    fn await_few(&self) -> Pause {
-        let in_flight = self.in_flight.iter().map(|b| b.count).sum();
-        let oldest = self.writes.front();
-        match oldest.and_then(|&(_, begun_ns)| self.vigil.until_ns(begun_ns, in_flight)) {
-            Some(until_ns) => Pause::Awake { until_ns },
-            None => Pause::Sleep,
-        }
+    fn await_few(&self) -> Turn {
+        let Some(&(_, begun_ns)) = self.writes.front() else { return SLEEP };
+        self.vigil.until_ns(begun_ns, self.writes_in_flight()).map_or(SLEEP, awake)
+    }
+
+    /// Transactions that are on their way to the log, or there and not published.
+    fn writes_in_flight(&self) -> usize {
+        self.in_flight.iter().map(|b| b.count).sum()
     }
 
     /// A batch waits for the end of the oldest write, or for so many arrivals.
-    fn await_write(&self, now_ns: u64, arrivals: u32) -> Pause {
+    fn await_write(&self, now_ns: u64, arrivals: u32) -> Turn {
         // None in flight, but some not published: whoever makes room in the ring wakes this thread.
-        let Some(&(_, begun_ns)) = self.writes.front() else { return Pause::Sleep };
+        let Some(&(_, begun_ns)) = self.writes.front() else { return SLEEP };
         match self.vigil.watch(now_ns, begun_ns) {
-            Watch::Sleep => Pause::Sleep,
+            Watch::Sleep => SLEEP,
             Watch::SleepThrough { until_ns } => self.sleep_through(until_ns, arrivals),
-            Watch::Awake { until_ns } => Pause::Awake { until_ns },
+            Watch::Awake { until_ns } => awake(until_ns),
         }
     }
 
     /// Only a thread that sees all arrivals itself may sleep through some.
-    fn sleep_through(&self, until_ns: u64, arrivals: u32) -> Pause {
+    fn sleep_through(&self, until_ns: u64, arrivals: u32) -> Turn {
         match self.shards.iter().all(|s| s.waker.is_none()) {
-            true => Pause::SleepThrough { until_ns, arrivals },
-            false => Pause::SleepUntil(until_ns),
+            true => Turn::Gather { until_ns, arrivals },
+            false => Turn::Idle { deadline_ns: Some(until_ns) },
         }
     }
 

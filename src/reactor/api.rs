@@ -43,6 +43,32 @@ pub enum Turn {
     },
 }
 
+impl Turn {
+    /// What suits both, of two residents of one thread or two reasons of one: the one that waits less.
+    pub fn sooner(self, other: Turn) -> Turn {
+        match (self, other) {
+            (Turn::Again, _) | (_, Turn::Again) => Turn::Again,
+            // Some tens of microseconds: no deadline of anybody else's is hurt by that.
+            (gather @ Turn::Gather { .. }, _) | (_, gather @ Turn::Gather { .. }) => gather,
+            (Turn::Idle { deadline_ns: a }, Turn::Idle { deadline_ns: b }) => {
+                Turn::Idle { deadline_ns: earlier(a, b) }
+            }
+            (Turn::Soon { poll_until_ns, deadline_ns: a }, Turn::Idle { deadline_ns: b })
+            | (Turn::Idle { deadline_ns: a }, Turn::Soon { poll_until_ns, deadline_ns: b }) => {
+                Turn::Soon { poll_until_ns, deadline_ns: earlier(a, b) }
+            }
+            (
+                Turn::Soon { poll_until_ns: a, deadline_ns },
+                Turn::Soon { poll_until_ns: b, deadline_ns: later },
+            ) => Turn::Soon { poll_until_ns: a.max(b), deadline_ns: earlier(deadline_ns, later) },
+        }
+    }
+}
+
+fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.into_iter().chain(b).min()
+}
+
 /// What a resident may ask of whoever steps it.
 pub trait Io {
     /// What a log is written to: [`super::LogFile`], or a simulated disk's.
@@ -170,4 +196,26 @@ pub trait Resident {
 
     /// Back from the park for which `before_park` said true.
     fn after_park(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sooner_turn_wins() {
+        let idle = |deadline_ns| Turn::Idle { deadline_ns };
+        assert_eq!(idle(Some(3)).sooner(idle(Some(2))), idle(Some(2)));
+        assert_eq!(idle(None).sooner(idle(Some(2))), idle(Some(2)));
+        assert_eq!(idle(None).sooner(idle(None)), idle(None));
+        assert_eq!(idle(Some(1)).sooner(Turn::Again), Turn::Again);
+        let gather = Turn::Gather { until_ns: 5, arrivals: 2 };
+        assert_eq!(idle(Some(1)).sooner(gather), gather);
+        assert_eq!(gather.sooner(Turn::Again), Turn::Again);
+        let soon = |poll_until_ns, deadline_ns| Turn::Soon { poll_until_ns, deadline_ns };
+        assert_eq!(idle(Some(3)).sooner(soon(9, Some(5))), soon(9, Some(3)));
+        assert_eq!(soon(9, Some(5)).sooner(idle(None)), soon(9, Some(5)));
+        assert_eq!(soon(9, None).sooner(soon(8, Some(2))), soon(9, Some(2)));
+        assert_eq!(soon(9, None).sooner(gather), gather);
+    }
 }

@@ -79,7 +79,7 @@ impl<D: LogDir> Resident for Worker<D> {
             _ => before,
         };
         match (after, core) {
-            (Some(a), Some(b)) => sooner(a, b),
+            (Some(a), Some(b)) => a.sooner(b),
             (Some(turn), None) | (None, Some(turn)) => turn,
             (None, None) => Turn::Idle { deadline_ns: None },
         }
@@ -98,50 +98,5 @@ impl<D: LogDir> Resident for Worker<D> {
         if let Some(shard) = &mut self.shard {
             shard.after_park();
         }
-    }
-}
-
-fn sooner(a: Turn, b: Turn) -> Turn {
-    match (a, b) {
-        (Turn::Again, _) | (_, Turn::Again) => Turn::Again,
-        // Some tens of microseconds: no deadline of anybody else's is hurt by that.
-        (gather @ Turn::Gather { .. }, _) | (_, gather @ Turn::Gather { .. }) => gather,
-        (Turn::Idle { deadline_ns: a }, Turn::Idle { deadline_ns: b }) => {
-            Turn::Idle { deadline_ns: earlier(a, b) }
-        }
-        (Turn::Soon { poll_until_ns, deadline_ns: a }, Turn::Idle { deadline_ns: b })
-        | (Turn::Idle { deadline_ns: a }, Turn::Soon { poll_until_ns, deadline_ns: b }) => {
-            Turn::Soon { poll_until_ns, deadline_ns: earlier(a, b) }
-        }
-        (
-            Turn::Soon { poll_until_ns: a, deadline_ns },
-            Turn::Soon { poll_until_ns: b, deadline_ns: other },
-        ) => Turn::Soon { poll_until_ns: a.max(b), deadline_ns: earlier(deadline_ns, other) },
-    }
-}
-
-fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    a.into_iter().chain(b).min()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sooner_turn_wins() {
-        let idle = |deadline_ns| Turn::Idle { deadline_ns };
-        assert_eq!(sooner(idle(Some(3)), idle(Some(2))), idle(Some(2)));
-        assert_eq!(sooner(idle(None), idle(Some(2))), idle(Some(2)));
-        assert_eq!(sooner(idle(None), idle(None)), idle(None));
-        assert_eq!(sooner(idle(Some(1)), Turn::Again), Turn::Again);
-        let gather = Turn::Gather { until_ns: 5, arrivals: 2 };
-        assert_eq!(sooner(idle(Some(1)), gather), gather);
-        assert_eq!(sooner(gather, Turn::Again), Turn::Again);
-        let soon = |poll_until_ns, deadline_ns| Turn::Soon { poll_until_ns, deadline_ns };
-        assert_eq!(sooner(idle(Some(3)), soon(9, Some(5))), soon(9, Some(3)));
-        assert_eq!(sooner(soon(9, Some(5)), idle(None)), soon(9, Some(5)));
-        assert_eq!(sooner(soon(9, None), soon(8, Some(2))), soon(9, Some(2)));
-        assert_eq!(sooner(soon(9, None), gather), gather);
     }
 }
