@@ -154,7 +154,7 @@ impl Common {
     }
 
     pub fn init_ms(&self) -> u64 {
-        self.config.init_limit * self.config.tick_ms
+        self.config.init_ms()
     }
 
     pub fn sync_ms(&self) -> u64 {

@@ -34,8 +34,7 @@ impl PassedOver {
         // One that left us at once has told nobody else: they find out as slowly as ever.
         let tried = 2 * (now - since).max(tries * config.connect_retry_ms);
         // As long as anyone may have tried: a few connections that are held without an answer.
-        let longest = 4 * config.init_limit * config.tick_ms
-            + 2 * tries * (tries + 1) * config.connect_retry_ms;
+        let longest = 4 * config.init_ms() + 2 * tries * (tries + 1) * config.connect_retry_ms;
         let grown = tried.saturating_mul(1 << times.min(16)).min(longest);
         let until = now + tried.max(grown) + 2 * config.tick_ms;
         self.remember(Failed { sid, until, times });

@@ -51,6 +51,11 @@ pub struct ZabConfig {
 }
 
 impl ZabConfig {
+    /// How long connecting and being brought level may take (`initLimit`), milliseconds.
+    pub(super) fn init_ms(&self) -> u64 {
+        self.init_limit * self.tick_ms
+    }
+
     /// ZooKeeper's defaults for one server.
     pub fn new(sid: Sid) -> ZabConfig {
         ZabConfig {
