@@ -29,8 +29,6 @@ pub struct Loaded {
     pub config: Config,
     /// What the user should know of, in the order of the file, then of the flags.
     pub warnings: Vec<Warning>,
-    /// Whether anything has set `dataDir`.
-    pub names_data_dir: bool,
 }
 
 /// ZooKeeper's tick where a file sets none (`ZooKeeperServer.DEFAULT_TICK_TIME`); without a
@@ -55,29 +53,17 @@ pub fn load(file: Option<&Path>, flags: &[Override]) -> Result<Loaded, ConfigErr
             }
         },
     };
-    let loaded = parse(text.as_ref().map(|(path, bytes)| (*path, bytes.as_slice())), flags)?;
-    match file {
-        // As `QuorumPeerConfig`: with a name that is mistyped clients would find an empty tree somewhere else.
-        Some(path) if !loaded.names_data_dir => {
-            Err(ConfigError { problems: vec![Problem::NoDataDir { path: path.to_owned() }] })
-        }
-        _ => Ok(loaded),
-    }
-}
-
-/// [`load`] with the file's content at hand.
-pub fn parse(file: Option<(&Path, &[u8])>, flags: &[Override]) -> Result<Loaded, ConfigError> {
-    let mut loader = Loader::default();
-    let config = &mut loader.config;
-    (config.min_session_timeout_ms, config.max_session_timeout_ms) = (-1, -1);
-    if let Some((path, bytes)) = file {
-        loader.config.tick_time_ms = TICK_TIME_OF_A_SILENT_FILE_MS;
-        loader.file(path, bytes);
-    }
-    for flag in flags {
-        loader.apply(Place::Flag(flag.flag.clone()), &flag.key, &flag.value);
+    let mut loader =
+        Loader::read(text.as_ref().map(|(path, bytes)| (*path, bytes.as_slice())), flags);
+    if let Some(path) = file {
+        loader.judge_data_dir(path);
     }
     loader.finish()
+}
+
+/// [`load`] with the file's content at hand, which need not say where the data is.
+pub fn parse(file: Option<(&Path, &[u8])>, flags: &[Override]) -> Result<Loaded, ConfigError> {
+    Loader::read(file, flags).finish()
 }
 
 #[derive(Default)]
@@ -92,6 +78,20 @@ struct Loader {
 }
 
 impl Loader {
+    fn read(file: Option<(&Path, &[u8])>, flags: &[Override]) -> Loader {
+        let mut loader = Loader::default();
+        let config = &mut loader.config;
+        (config.min_session_timeout_ms, config.max_session_timeout_ms) = (-1, -1);
+        if let Some((path, bytes)) = file {
+            loader.config.tick_time_ms = TICK_TIME_OF_A_SILENT_FILE_MS;
+            loader.file(path, bytes);
+        }
+        for flag in flags {
+            loader.apply(Place::Flag(flag.flag.clone()), &flag.key, &flag.value);
+        }
+        loader
+    }
+
     fn file(&mut self, path: &Path, bytes: &[u8]) {
         let place = |line| Place::File { path: path.to_owned(), line };
         match properties::parse(bytes) {
@@ -167,14 +167,20 @@ impl Loader {
         self.judge_retention();
         self.judge_access();
         self.judge_buffers();
-        let names_data_dir = self.seen.contains_key("dataDir");
         if !self.seen.contains_key("dataLogDir") {
             self.config.data_log_dir = self.config.data_dir.clone();
         }
         if self.problems.is_empty() {
-            Ok(Loaded { config: self.config, warnings: self.warnings, names_data_dir })
+            Ok(Loaded { config: self.config, warnings: self.warnings })
         } else {
             Err(ConfigError { problems: self.problems })
+        }
+    }
+
+    /// As `QuorumPeerConfig`: with a name that is mistyped clients would find an empty tree somewhere else.
+    fn judge_data_dir(&mut self, file: &Path) {
+        if !self.seen.contains_key("dataDir") {
+            self.problems.push(Problem::NoDataDir { path: file.to_owned() });
         }
     }
 

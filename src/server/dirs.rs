@@ -90,13 +90,18 @@ fn look_for_permission(config: &Config) -> Result<(), ServerError> {
         (own_dir(&config.data_log_dir), "dataLogDir"),
         (log_dir(config), "dataLogDir"),
     ];
+    let mut there = ours.iter().filter(|(dir, _)| dir.exists());
+    there.try_for_each(|(dir, key)| may_use(dir, key))
+}
+
+/// Whether this process may read, make and find files in a directory that is there.
+pub(super) fn may_use(dir: &Path, key: &'static str) -> Result<(), ServerError> {
     let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    for (dir, key) in ours.into_iter().filter(|(dir, _)| dir.exists()) {
-        if let Err(error) = rustix::fs::access(&dir, access) {
-            return Err(ServerError::Directory { dir, key, error: error.into() });
-        }
-    }
-    Ok(())
+    rustix::fs::access(dir, access).map_err(|error| ServerError::Directory {
+        dir: dir.into(),
+        key,
+        error: error.into(),
+    })
 }
 
 /// Who gives a ZooKeeper's own directory to a new server expects its data there.
